@@ -1,0 +1,1 @@
+"""Words we all share: value types, errors, settings and telemetry; imports nothing of ours."""

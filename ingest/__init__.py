@@ -1,0 +1,1 @@
+"""A source's bytes in, chunks and vectors out."""

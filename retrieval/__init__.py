@@ -1,0 +1,1 @@
+"""A question and a principal in, ranked passages that principal may read out."""

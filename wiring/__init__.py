@@ -1,0 +1,1 @@
+"""Settings in, real parts out: the only room that builds them."""

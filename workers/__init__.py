@@ -1,0 +1,1 @@
+"""The same rooms, later: claims a job, calls a room."""
