@@ -1,0 +1,98 @@
+"""Connections to the catalog: short reading and writing transactions, on SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text, update
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from catalog.models import Epoch
+from core.errors import FootnoteError, LimitExceeded, Transient
+
+BUSY_WAIT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The record of truth. Every unit of work is one short transaction, open while nothing else is waited for.
+
+    Both contexts raise `Transient` when the database is busy or gone and `LimitExceeded` when its disk is full.
+    """
+
+    engine: Engine
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that sees what is committed now."""
+        with _our_errors(), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that commits when the block ends and rolls back when it raises."""
+        with _our_errors(), Session(self.engine.execution_options(footnote_writes=True)) as session, session.begin():
+            yield session
+
+
+def bump_epoch(session: Session) -> int:
+    """Take the next epoch in this transaction; whoever changes access, groups or documents stamps it.
+
+    The row is locked until commit, so epochs become visible in their order.
+    """
+    session.execute(update(Epoch).where(Epoch.id == 1).values(value=Epoch.value + 1))
+    return session.scalars(text("SELECT value FROM epoch WHERE id = 1")).one()  # type: ignore[call-overload,no-any-return]
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `sqlite:///FILE` or `postgresql+psycopg://…`; connects to nothing yet."""
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8)
+    engine = create_engine(url, connect_args={"timeout": BUSY_WAIT_SECONDS})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def sqlite_url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # We begin transactions ourselves: the driver would begin a writing one too late, and deadlock on the upgrade.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-32768"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("footnote_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise _translated(error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise _translated(error) from error
+        raise
+
+
+def _translated(error: DBAPIError) -> FootnoteError:
+    cause = str(error.orig)
+    if "disk is full" in cause or "No space left" in cause or "disk I/O error" in cause:
+        return LimitExceeded(
+            f"The catalog could not be written ({cause}). Free disk space and run the command again; "
+            "what was committed before is kept."
+        )
+    return Transient(f"The catalog cannot be reached or is busy ({cause.strip()}). Try again.")
