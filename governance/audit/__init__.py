@@ -2,7 +2,7 @@
 
 from governance.audit.envelope import Kind, Record, new_audit_id
 from governance.audit.keys import KeyStore
-from governance.audit.log import AuditLog, Entry
+from governance.audit.log import AuditLog, Entry, Pending
 from governance.audit.reading import AuditReader, Opened
 from governance.audit.table import create_schema, metadata
 from governance.audit.verification import Flaw, Report, verify
@@ -15,6 +15,7 @@ __all__ = [
     "KeyStore",
     "Kind",
     "Opened",
+    "Pending",
     "Record",
     "Report",
     "create_schema",

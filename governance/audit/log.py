@@ -8,8 +8,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,11 +40,21 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class _Request:
-    """The entries of one caller, who waits on `written`."""
+class Pending:
+    """Records on their way to the disk."""
 
     entries: Sequence[tuple[Entry, bytes]]
-    written: Future[list[Record]] = dataclass_field(default_factory=Future)
+    limit_s: float
+    due: float  # on the monotonic clock
+    written: Future[list[Record]] = field(default_factory=Future)
+
+    def wait(self) -> list[Record]:
+        """The records, once they are on disk; raises `AuditUnavailable` if they are not so in time."""
+        try:
+            return self.written.result(max(0.0, self.due - time.monotonic()))
+        except TimeoutError as error:
+            self.written.cancel()
+            raise AuditUnavailable(f"not on disk after {self.limit_s:g} s") from error
 
 
 class AuditLog:
@@ -62,7 +71,7 @@ class AuditLog:
         self._keys = keys
         self._folder = folder
         self._limit_s = limit_s
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -78,14 +87,18 @@ class AuditLog:
         written within the limit. A refused record may still come to be written when the database recovers; the
         chain stays whole either way.
         """
-        request = _Request([(entry, _plaintext(entry)) for entry in entries])
+        return self.submit(entries).wait()
+
+    def submit(self, entries: Sequence[Entry]) -> Pending:
+        """Start writing records while the caller does what needs no record yet, such as embedding a question.
+
+        Nothing may be looked up or shown before `wait` has returned. Raises `AuditUnavailable` when closed.
+        """
+        due = time.monotonic() + self._limit_s
+        pending = Pending([(entry, _plaintext(entry)) for entry in entries], self._limit_s, due)
         self._start()
-        self._requests.put(request)
-        try:
-            return request.written.result(self._limit_s)
-        except TimeoutError as error:
-            request.written.cancel()
-            raise AuditUnavailable(f"not on disk after {self._limit_s:g} s") from error
+        self._requests.put(pending)
+        return pending
 
     def close(self) -> None:
         """Write what waits and let go of the chain; records after this are refused."""
@@ -122,7 +135,7 @@ class AuditLog:
         writer.close()
 
 
-def _answer(writer: _Writer, requests: Sequence[_Request]) -> None:
+def _answer(writer: _Writer, requests: Sequence[Pending]) -> None:
     """Write the requests' records in one commit and wake their callers."""
     if not requests:
         return

@@ -38,8 +38,6 @@ audit_records = sa.Table(
 # Columns without a type come back exactly as they are stored, whatever somebody has put there.
 _STORED_COLUMNS: list[sa.ColumnElement[Any]] = [sa.literal_column(name) for name in COLUMNS]
 STORED: sa.Select[*tuple[Any, ...]] = sa.select(*_STORED_COLUMNS).select_from(audit_records)
-    audit_records
-)
 
 
 def sqlite_engine(path: Path, wait_s: float, *, read_only: bool) -> sa.Engine:
