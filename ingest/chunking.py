@@ -1,0 +1,334 @@
+"""A parsed document to chunks that follow its structure and fit the embedder's window."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+
+from core.documents import Block, BlockKind, Chunk, Parsed, embedding_text
+from core.errors import WrongUsage
+
+CountTokens = Callable[[Sequence[str]], list[int]]
+
+GOAL_TOKENS = 200
+"""What the chunks of a section aim at that is too long for one chunk."""
+TINY_TOKENS = 40
+"""A section below this joins its neighbour."""
+LEAST_ROOM_TOKENS = 16
+"""What a title must leave of the window for the text under it."""
+
+# A string without spaces may count as one unknown token however long it is, so characters count too; running text of
+# any language has fewer of them to a token.
+_CHARACTERS_PER_TOKEN = 8
+_WHOLE_CHARACTERS = 240
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\W\d_]|[\"'“‘(\[\d])"  # most scripts put a space after a sentence,
+    r"|(?<=[。！？｡])[」』”’）]*"  # Chinese and Japanese none
+    r"|\n+"
+)
+_VISIBLE = re.compile(r"\S(?:.*\S)?", re.S)
+_Path = tuple[str, ...]
+
+
+def chunk(parsed: Parsed, count_tokens: CountTokens, window: int) -> list[Chunk]:
+    """Cut a document into chunks, in its order, numbered from 0.
+
+    Together they hold every visible character of every block, and no two overlap. `embedding_text` of each stays
+    within `window` tokens as `count_tokens` counts them. The same document always gives the same chunks.
+
+    A section (a heading and what stands under it) is one chunk if it fits, else several of about `GOAL_TOKENS`, parted
+    between blocks, sentences, rows or lines of code; a section of fewer than `TINY_TOKENS` joins its neighbour. A
+    chunk that begins below a table's first row carries that row as `header`. Heading paths that would fill the
+    window lose their outermost headings first.
+
+    Raises `WrongUsage` if the title alone leaves fewer than `LEAST_ROOM_TOKENS` of the window.
+    """
+    if not parsed.blocks:
+        return []
+    special, title = count_tokens(["", parsed.title])
+    if window - title < LEAST_ROOM_TOKENS:
+        raise WrongUsage(f"The title takes {title} of {window} tokens; shorten it, so that text fits under it.")
+    document = _Document(parsed, count_tokens, special, window - title)
+    groups = _merged(_sections(document), document.room)
+    spans = [span for group in groups for span in _spans(_packed(group, document))]
+    chunks = _fitting([document.chunk(start, end) for start, end in spans], document, window)
+    return [replace(piece, ordinal=ordinal) for ordinal, piece in enumerate(chunks)]
+
+
+@dataclass(frozen=True)
+class _Atom:
+    """A run of text kept whole where it fits: a heading, a sentence, a row, a line of code."""
+
+    start: int
+    end: int
+    block: int
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class _Document:
+    """A parsed document with its token counts; `room` is what the title leaves of the window."""
+
+    parsed: Parsed
+    count_tokens: CountTokens
+    special: int
+    room: int
+
+    @cached_property
+    def paths(self) -> list[_Path]:
+        """For each block the headings above it, from the outermost in, its own if it is one."""
+        paths: list[_Path] = []
+        open_headings: list[tuple[int, str]] = []
+        for block in self.parsed.blocks:
+            if block.kind is BlockKind.HEADING:
+                level = block.level or 1
+                open_headings = [(outer, text) for outer, text in open_headings if outer < level]
+                open_headings.append((level, " ".join(self.text(block).split())))
+            paths.append(tuple(text for _, text in open_headings))
+        return paths
+
+    @cached_property
+    def heading_tokens(self) -> dict[str, int]:
+        """What each heading takes in a path, its separator included."""
+        headings = sorted({heading for path in self.paths for heading in path})
+        return {heading: tokens + 1 for heading, tokens in zip(headings, self.counted(headings), strict=True)}
+
+    @cached_property
+    def headers(self) -> dict[int, tuple[str, int, int]]:
+        """For each table with more than one row: its first row cut to a quarter of the room, its tokens, its end."""
+        tables = [
+            (number, block.start, self.text(block).find("\n"))
+            for number, block in enumerate(self.parsed.blocks)
+            if block.kind is BlockKind.TABLE and "\n" in self.text(block)
+        ]
+        rows = [self.parsed.text[start : start + length] for _, start, length in tables]
+        headers = {}
+        for (number, start, length), row, tokens in zip(tables, rows, self.counted(rows), strict=True):
+            headers[number] = (_head(row, tokens, self.room // 4), min(tokens, self.room // 4), start + length)
+        return headers
+
+    def text(self, span: Block | _Atom) -> str:
+        return self.parsed.text[span.start : span.end]
+
+    def counted(self, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text, special tokens left out, and never fewer than its length asks for."""
+        counts = self.count_tokens(texts) if texts else []
+        return [
+            max(count - self.special, -(-len(text) // _CHARACTERS_PER_TOKEN))
+            for text, count in zip(texts, counts, strict=True)
+        ]
+
+    def shortened(self, path: _Path) -> _Path:
+        """As many inner headings of `path` as a third of the room holds, the innermost cut if it alone is longer."""
+        left = self.room // 3
+        kept: list[str] = []
+        for heading in reversed(path):
+            tokens = self.heading_tokens[heading]
+            if tokens > left:
+                kept += [] if kept else [_head(heading, tokens, left)]
+                break
+            kept.append(heading)
+            left -= tokens
+        return tuple(reversed(kept))
+
+    def path_tokens(self, path: _Path) -> int:
+        return min(self.room // 3, sum(self.heading_tokens[heading] for heading in path))
+
+    def limit(self, block: int) -> int:
+        """The most tokens that one atom of a block may take, below its headings and its table's header."""
+        _, header, _ = self.headers.get(block, ("", 0, 0))
+        return max(1, self.room - self.path_tokens(self.paths[block]) - header)
+
+    def chunk(self, start: int, end: int) -> Chunk:
+        """The chunk of a span: the headings that its blocks share, its page, the header of the table it continues."""
+        blocks = self.parsed.blocks
+        first = bisect_right(blocks, start, key=lambda block: block.start) - 1
+        last = bisect_right(blocks, end - 1, key=lambda block: block.start)
+        numbers = range(first, last)
+        bodies = [number for number in numbers if blocks[number].kind is not BlockKind.HEADING]
+        path = _shared([self.paths[number] for number in bodies or [*numbers][-1:]])
+        header, _, below = self.headers.get(first, ("", 0, end))
+        return Chunk(0, start, end, self.shortened(path), blocks[first].page, header if start > below else "")
+
+
+@dataclass(frozen=True)
+class _Section:
+    """Atoms under one heading, or of several sections in a row; `level` is 0 above the first heading."""
+
+    atoms: tuple[_Atom, ...]
+    level: int
+    innermost: int
+    tokens: int
+    has_body: bool
+
+
+def _sections(document: _Document) -> Iterator[_Section]:
+    """Each heading with what follows it up to the next heading."""
+    blocks = document.parsed.blocks
+    starts = [number for number, block in enumerate(blocks) if block.kind is BlockKind.HEADING]
+    for _, run in groupby(_atoms(document), key=lambda atom: bisect_right(starts, atom.block)):
+        atoms = tuple(run)
+        first = blocks[atoms[0].block]
+        level = (first.level or 1) if first.kind is BlockKind.HEADING else 0
+        body = any(blocks[atom.block].kind is not BlockKind.HEADING for atom in atoms)
+        yield _Section(atoms, level, level, sum(atom.tokens for atom in atoms), body)
+
+
+def _merged(sections: Iterable[_Section], room: int) -> list[_Section]:
+    """Join tiny sections to the one before, and a heading with no text of its own to what stands under it."""
+    merged: list[_Section] = []
+    for section in sections:
+        before = merged[-1] if merged else None
+        if before is not None and _belong(before, section, room):
+            merged[-1] = _Section(
+                before.atoms + section.atoms,
+                before.level,
+                section.level,
+                before.tokens + section.tokens,
+                before.has_body or section.has_body,
+            )
+        else:
+            merged.append(section)
+    return merged
+
+
+def _belong(before: _Section, section: _Section, room: int) -> bool:
+    if not before.has_body and section.level > before.innermost:
+        return True
+    tiny = min(before.tokens, section.tokens) < TINY_TOKENS
+    return tiny and section.level >= before.level and before.tokens + section.tokens <= min(GOAL_TOKENS, room * 2 // 3)
+
+
+def _packed(section: _Section, document: _Document) -> Iterator[list[_Atom]]:
+    """Runs of atoms of about equal size, each within the room that headings and a table's header leave."""
+    room = document.room - max(document.path_tokens(document.paths[atom.block]) for atom in section.atoms)
+    if section.tokens <= room:
+        yield list(section.atoms)
+        return
+    goal = section.tokens / -(-section.tokens // max(1, min(GOAL_TOKENS, room)))
+    run: list[_Atom] = []
+    taken = 0
+    for atom in section.atoms:
+        if run and (taken + atom.tokens > room or _is_full(run[-1], atom, taken, goal, document)):
+            yield run
+            run = []
+            header = document.headers.get(atom.block)
+            taken = header[1] if header and atom.start > header[2] else 0
+        run.append(atom)
+        taken += atom.tokens
+    yield run
+
+
+def _is_full(last: _Atom, coming: _Atom, taken: int, goal: float, document: _Document) -> bool:
+    """Whether a run ends here: near its goal, sooner between blocks than within one, never right under a heading."""
+    if document.parsed.blocks[last.block].kind is BlockKind.HEADING:
+        return False
+    return taken >= 0.8 * goal if last.block != coming.block else taken + coming.tokens / 2 > goal
+
+
+def _spans(runs: Iterable[list[_Atom]]) -> Iterator[tuple[int, int]]:
+    return ((run[0].start, run[-1].end) for run in runs)
+
+
+def _atoms(document: _Document) -> list[_Atom]:
+    """All atoms in order, counted; one too long for any chunk is cut, between words where it has any."""
+    atoms = [
+        atom for number, block in enumerate(document.parsed.blocks) for atom in _whole_atoms(document, number, block)
+    ]
+    while True:
+        tokens = document.counted([document.text(atom) for atom in atoms])
+        atoms = [replace(atom, tokens=count) for atom, count in zip(atoms, tokens, strict=True)]
+        limits = {block: document.limit(block) for block in {atom.block for atom in atoms}}
+        if all(atom.tokens <= limits[atom.block] or atom.end - atom.start == 1 for atom in atoms):
+            return atoms
+        atoms = [piece for atom in atoms for piece in _pieces(document.parsed.text, atom, limits[atom.block])]
+
+
+def _whole_atoms(document: _Document, number: int, block: Block) -> Iterator[_Atom]:
+    text = document.text(block)
+    if block.kind in (BlockKind.TABLE, BlockKind.CODE):
+        ends = [match.end() for match in re.finditer(r"\n", text)]
+    elif block.kind is BlockKind.HEADING or len(text) <= _WHOLE_CHARACTERS:
+        ends = []
+    else:
+        ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    for start, end in zip([0, *ends], [*ends, len(text)], strict=True):
+        visible = _VISIBLE.search(text, start, end)
+        if visible:
+            yield _Atom(block.start + visible.start(), block.start + visible.end(), number)
+
+
+def _pieces(text: str, atom: _Atom, limit: int) -> Iterator[_Atom]:
+    """`atom` itself if it keeps to `limit`, else pieces that should, by its average length of a token."""
+    length = atom.end - atom.start
+    if atom.tokens <= limit or length == 1:
+        yield atom
+        return
+    size = max(1, min(length - 1, length * limit // atom.tokens))
+    start = atom.start
+    while start < atom.end:
+        end = _cut(text, start, min(start + size, atom.end), atom.end)
+        visible = _VISIBLE.search(text, start, end)
+        if visible:
+            yield _Atom(visible.start(), visible.end(), atom.block)
+        start = end
+
+
+def _cut(text: str, start: int, end: int, last: int) -> int:
+    """`end`, or the last place before it, but past the half, where a word ends."""
+    if end >= last:
+        return last
+    for place in range(end, (start + end) // 2, -1):
+        if text[place].isspace():
+            return place
+    return end
+
+
+def _fitting(chunks: list[Chunk], document: _Document, window: int) -> list[Chunk]:
+    """The same chunks, those over the window made smaller until the tokens of every one have been counted to fit."""
+    text, title = document.parsed.text, document.parsed.title
+    fitting: dict[int, Chunk] = {}
+    while chunks:
+        counts = document.count_tokens([embedding_text(title, piece, text) for piece in chunks])
+        fitting.update((piece.start, piece) for piece, count in zip(chunks, counts, strict=True) if count <= window)
+        over = [piece for piece, count in zip(chunks, counts, strict=True) if count > window]
+        chunks = [part for piece in over for part in _smaller(piece, document)]
+    return [fitting[start] for start in sorted(fitting)]
+
+
+def _smaller(piece: Chunk, document: _Document) -> Iterator[Chunk]:
+    """Halve a span; one too short to blame loses its header, then its outermost heading."""
+    if piece.end - piece.start > LEAST_ROOM_TOKENS or not (piece.header or piece.heading):
+        text = document.parsed.text
+        middle = _cut(text, piece.start, (piece.start + piece.end + 1) // 2, piece.end)
+        for start, end in ((piece.start, middle), (middle, piece.end)):
+            visible = _VISIBLE.search(text, start, end)
+            if visible:
+                yield document.chunk(visible.start(), visible.end())
+    elif piece.header:
+        yield replace(piece, header="")
+    else:
+        yield replace(piece, heading=piece.heading[1:])
+
+
+def _head(text: str, tokens: int, limit: int) -> str:
+    """The beginning of `text` that should take `limit` of its `tokens`, cut between words where it has any."""
+    if tokens <= limit:
+        return text
+    size = len(text) * limit // tokens
+    return text[: _cut(text, 0, size, len(text))].rstrip(" |")
+
+
+def _shared(paths: Sequence[_Path]) -> _Path:
+    """The outer headings that all paths have in common."""
+    shared = paths[0]
+    for path in paths[1:]:
+        common = 0
+        while common < min(len(shared), len(path)) and shared[common] == path[common]:
+            common += 1
+        shared = shared[:common]
+    return shared

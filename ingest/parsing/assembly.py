@@ -1,0 +1,80 @@
+"""Blocks gathered in reading order into one clean text with offsets: how every parser ends."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from core.documents import Block, BlockKind, Parsed, clean_text
+from core.errors import UnreadableDocument
+
+# A title stands above every chunk in the embedder's window, so it must leave room for the chunk.
+TITLE_CHARACTERS = 120
+
+_SOFT_HYPHEN = "\N{SOFT HYPHEN}"
+_META_TITLE_NOISE = re.compile(
+    r"^(microsoft |untitled|document\d*$|presentation\d*$|no title)|\.(docx?|pdf|indd|odt|p65)$"
+)
+
+
+@dataclass
+class Assembly:
+    """Collects blocks and knows where each stands in the text; list items and table rows take one line each."""
+
+    parts: list[str] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    length: int = 0
+
+    def add(self, kind: BlockKind, text: str, *, level: int | None = None, page: int | None = None) -> None:
+        """Append one block of `text`, cleaned; a block without a visible character is left out."""
+        text = clean_text(text.replace(_SOFT_HYPHEN, ""))
+        text = text.strip("\n").rstrip() if kind is BlockKind.CODE else text.strip()
+        if not text or text.isspace():
+            return
+        separator = self._separator(kind)
+        start = self.length + len(separator)
+        self.parts += (separator, text)
+        self.length = start + len(text)
+        self.blocks.append(Block(kind, start, self.length, level, page))
+
+    def _separator(self, kind: BlockKind) -> str:
+        if not self.blocks:
+            return ""
+        same_list = kind is BlockKind.LIST_ITEM and self.blocks[-1].kind is BlockKind.LIST_ITEM
+        return "\n" if same_list else "\n\n"
+
+    def first_heading(self) -> str:
+        """The first heading of the highest level, or nothing."""
+        headings = [block for block in self.blocks if block.kind is BlockKind.HEADING]
+        if not headings:
+            return ""
+        first = min(headings, key=lambda block: (block.level or 6, block.start))
+        return "".join(self.parts)[first.start : first.end]
+
+    def parsed(self, media_type: str, title: str = "", metadata: dict[str, str] | None = None) -> Parsed:
+        """The finished document; raises `UnreadableDocument("empty")` if no block was added."""
+        if not self.blocks:
+            raise UnreadableDocument("empty", "The document holds no text; there is nothing to index.")
+        return Parsed("".join(self.parts), tuple(self.blocks), short_title(title), media_type, metadata or {})
+
+
+def short_title(title: str) -> str:
+    """One clean line of at most `TITLE_CHARACTERS`, cut between words where it has any."""
+    line = " ".join(clean_text(title.replace(_SOFT_HYPHEN, "")).split())
+    if len(line) <= TITLE_CHARACTERS:
+        return line
+    head = line[: TITLE_CHARACTERS - 1]
+    return (head.rsplit(" ", 1)[0] if " " in head else head) + "…"
+
+
+def sensible_title(title: str) -> str:
+    """A title from a file's properties, or nothing where an office program filled it in unasked."""
+    title = title.strip()
+    has_words = any(character.isalpha() for character in title)
+    return title if has_words and not _META_TITLE_NOISE.search(title.lower()) else ""
+
+
+def table_row(cells: list[str]) -> str:
+    """One row of a table on one line, cells apart by ` | `; an empty row is an empty string."""
+    line = " | ".join(" ".join(cell.split()) for cell in cells)
+    return line if line.strip(" |") else ""

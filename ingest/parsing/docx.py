@@ -1,0 +1,253 @@
+"""Word documents (ECMA-376, transitional and strict): the body in its order, without headers and footers."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import docx
+from docx.document import Document
+from docx.opc.exceptions import PackageNotFoundError
+from docx.oxml.ns import qn
+from docx.oxml.xmlchemy import BaseOxmlElement
+from docx.styles.style import BaseStyle
+
+from core.documents import BlockKind, Parsed
+from core.errors import UnreadableDocument
+from ingest.parsing.assembly import Assembly, sensible_title, table_row
+from ingest.parsing.detection import DOCX
+from ingest.parsing.office_zip import checked_members
+
+_STRICT = b"http://purl.oclc.org/ooxml/"
+_STRICT_NAMESPACE = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/(\w+)")
+_TRANSITIONAL = rb"http://schemas.openxmlformats.org/\1/2006/\2"
+_MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+_COMPATIBILITY = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+# Deleted and moved-away text, field codes, notes' marks, and the older twin of a drawing: none of it is shown.
+_NOT_SHOWN = frozenset(
+    (
+        qn("w:del"),
+        qn("w:moveFrom"),
+        qn("w:instrText"),
+        qn("w:delText"),
+        qn("w:pPr"),
+        qn("w:rPr"),
+        f"{_COMPATIBILITY}Fallback",
+    )
+)
+# What zipfile, python-docx and lxml (its XMLSyntaxError is a SyntaxError) raise on broken files.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, PackageNotFoundError, KeyError, ValueError, EOFError, SyntaxError)
+_HEADING_STYLE = re.compile(r"heading (\d)", re.I)
+_CODE_STYLE = re.compile(r"code|preformatted|source|verbatim", re.I)
+_LIST_STYLE = re.compile(r"^list", re.I)
+
+
+def parse_docx(data: bytes) -> Parsed:
+    """Headings by style or outline level, list items, paragraphs, tables and text boxes, in document order.
+
+    Merged cells are read once. Headers and footers are read only where the body holds nothing.
+    Raises `UnreadableDocument`: "hostile" for decompression bombs and document type declarations, "encrypted",
+    "malformed", "empty".
+    """
+    document = _open(data)
+    reader = _Reader(Assembly(), _styles(document))
+    reader.flow(document.element.body)
+    if not reader.assembly.blocks:
+        for section in document.sections:
+            reader.flow(section.header._element)
+            reader.flow(section.footer._element)
+    own = reader.title or sensible_title(document.core_properties.title or "")
+    return reader.assembly.parsed(DOCX, title=own or reader.assembly.first_heading())
+
+
+def _open(data: bytes) -> Document:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            checked_members(archive)
+            data = _vetted(archive, data)
+        return docx.Document(io.BytesIO(data))
+    except _DAMAGE as error:
+        raise UnreadableDocument(
+            "malformed", f"The Word document is damaged ({error}); open it in Word, repair it and save it again."
+        ) from error
+
+
+def _vetted(archive: zipfile.ZipFile, data: bytes) -> bytes:
+    """`data`, in the transitional dialect; "hostile" if any XML part declares a document type.
+
+    Office writes none, and entities, the way to blow XML up or to reach other files, live there only.
+    """
+    xml = {name: archive.read(name) for name in archive.namelist() if name.endswith((".xml", ".rels"))}
+    for part in xml.values():
+        if any("<!DOCTYPE".encode(encoding) in part for encoding in ("utf-8", "utf-16-le", "utf-16-be")):
+            raise UnreadableDocument("hostile", "The Word document declares XML entities; it was not opened.")
+    if not any(_STRICT in part for part in xml.values()):
+        return data
+    rewritten = io.BytesIO()
+    with zipfile.ZipFile(rewritten, "w") as target:
+        for name in archive.namelist():
+            if name in xml:
+                target.writestr(name, _STRICT_NAMESPACE.sub(_TRANSITIONAL, xml[name]))
+            else:
+                target.writestr(name, archive.read(name))
+    return rewritten.getvalue()
+
+
+@dataclass(frozen=True)
+class _Style:
+    level: int | None = None
+    is_title: bool = False
+    is_list: bool = False
+    is_code: bool = False
+
+
+def _styles(document: Document) -> dict[str, _Style]:
+    return {style.style_id: _style(style) for style in document.styles if style.style_id}
+
+
+def _style(style: BaseStyle) -> _Style:
+    """What a paragraph style means; a style of one's own inherits from the style it is based on."""
+    seen = 0
+    current: BaseStyle | None = style
+    while current is not None and seen < 10:
+        name = current.name or ""
+        heading = _HEADING_STYLE.match(name)
+        if heading:
+            return _Style(level=min(6, int(heading[1]) or 1))
+        if name.lower() == "title":
+            return _Style(level=1, is_title=True)
+        if _CODE_STYLE.search(name):
+            return _Style(is_code=True)
+        if _LIST_STYLE.match(name):
+            return _Style(is_list=True)
+        current = getattr(current, "base_style", None)
+        seen += 1
+    return _Style()
+
+
+@dataclass
+class _Reader:
+    """Walks the body; consecutive paragraphs of a code style make one block."""
+
+    assembly: Assembly
+    styles: dict[str, _Style]
+    title: str = ""
+    code: list[str] = field(default_factory=list)
+
+    def flow(self, container: BaseOxmlElement) -> None:
+        """Read paragraphs and tables under `container`, through content controls and insertions."""
+        for child in container:
+            if child.tag == qn("w:p"):
+                self._paragraph(child)
+            elif child.tag == qn("w:tbl"):
+                self._flush_code()
+                self._table(child)
+            elif child.tag in (
+                qn("w:sdt"),
+                qn("w:sdtContent"),
+                qn("w:ins"),
+                qn("w:smartTag"),
+                qn("w:customXml"),
+                qn("w:moveTo"),
+            ):
+                self.flow(child)
+        self._flush_code()
+
+    def _paragraph(self, paragraph: BaseOxmlElement) -> None:
+        text = "".join(_shown(paragraph))
+        style = self._style_of(paragraph)
+        if style.is_code and text.strip():
+            self.code.append(text)
+            return
+        self._flush_code()
+        level = _outline_level(paragraph) or style.level
+        if level is not None:
+            self.assembly.add(BlockKind.HEADING, " ".join(text.split()), level=level)
+        elif style.is_list or paragraph.find(f"{qn('w:pPr')}/{qn('w:numPr')}") is not None:
+            self.assembly.add(BlockKind.LIST_ITEM, text)
+        else:
+            self.assembly.add(BlockKind.PARAGRAPH, text)
+        if style.is_title and not self.title:
+            self.title = text
+        for box in _text_boxes(paragraph):
+            self.flow(box)
+
+    def _flush_code(self) -> None:
+        self.assembly.add(BlockKind.CODE, "\n".join(self.code))
+        self.code.clear()
+
+    def _style_of(self, paragraph: BaseOxmlElement) -> _Style:
+        found = paragraph.find(f"{qn('w:pPr')}/{qn('w:pStyle')}")
+        return self.styles.get(found.get(qn("w:val"), ""), _Style()) if found is not None else _Style()
+
+    def _table(self, table: BaseOxmlElement) -> None:
+        rows = [list(_cells(row)) for row in _rows(table)]
+        if max((len(row) for row in rows), default=0) <= 1:
+            # A table of one column frames text; it has no rows to compare.
+            for row in rows:
+                for cell in row:
+                    self.flow(cell)
+            return
+        lines = [table_row([_cell_text(cell) for cell in row]) for row in rows]
+        self.assembly.add(BlockKind.TABLE, "\n".join(line for line in lines if line))
+
+
+def _outline_level(paragraph: BaseOxmlElement) -> int | None:
+    outline = paragraph.find(f"{qn('w:pPr')}/{qn('w:outlineLvl')}")
+    value = outline.get(qn("w:val"), "") if outline is not None else ""
+    # 9 means body text (ECMA-376, 17.3.1.20).
+    return min(6, int(value) + 1) if value.isdecimal() and int(value) < 9 else None
+
+
+def _shown(element: BaseOxmlElement) -> Iterator[str]:
+    """The text of a paragraph as it is shown; text boxes are left to `_text_boxes`."""
+    for child in element:
+        tag = child.tag
+        if tag in _NOT_SHOWN or tag == qn("w:txbxContent"):
+            continue
+        if tag in (qn("w:t"), f"{_MATH}t"):
+            yield child.text or ""
+        elif tag == qn("w:tab"):
+            yield "\t"
+        elif tag in (qn("w:br"), qn("w:cr")):
+            yield "\n"
+        elif tag == qn("w:noBreakHyphen"):
+            yield "-"
+        else:
+            yield from _shown(child)
+
+
+def _text_boxes(element: BaseOxmlElement) -> Iterator[BaseOxmlElement]:
+    for child in element:
+        if child.tag == qn("w:txbxContent"):
+            yield child
+        elif child.tag not in _NOT_SHOWN:
+            yield from _text_boxes(child)
+
+
+def _rows(table: BaseOxmlElement) -> Iterator[BaseOxmlElement]:
+    for child in table:
+        if child.tag == qn("w:tr"):
+            yield child
+        elif child.tag in (qn("w:sdt"), qn("w:sdtContent")):
+            yield from _rows(child)
+
+
+def _cells(row: BaseOxmlElement) -> Iterator[BaseOxmlElement]:
+    for child in row:
+        if child.tag == qn("w:tc"):
+            yield child
+        elif child.tag in (qn("w:sdt"), qn("w:sdtContent")):
+            yield from _cells(child)
+
+
+def _cell_text(cell: BaseOxmlElement) -> str:
+    """All text of a cell on one line; nothing for the lower part of cells merged downwards."""
+    merge = cell.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
+    if merge is not None and merge.get(qn("w:val"), "continue") == "continue":
+        return ""
+    return " ".join("".join(_shown(paragraph)) for paragraph in cell.iter(qn("w:p")))

@@ -1,0 +1,117 @@
+"""Lines of a PDF page to paragraphs, list items and rows, and the type sizes that mean headings."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from core.documents import BlockKind
+from ingest.parsing.pdf_lines import Line
+
+Style = tuple[float, bool]
+"""Type size in points, and whether it is bold."""
+
+_BOLD_WEIGHT = 600
+_HEADING_SIZE = 1.15  # a heading's type over the body's: 12 on 10 points is the smallest step printers use
+_HEADING_CHARACTERS = 160
+_HEADING_LEVELS = 4
+# A step between lines beyond this multiple of the type size parts paragraphs; set solid it is 1, with leading 1.5.
+_PARAGRAPH_GAP = 1.75
+_SHORT_LINE = 0.85
+_BULLET = re.compile(r"[•◦▪‣●○■□–*·]\s+|\(?([0-9]{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]\s+")
+_SENTENCE_END = re.compile(r"[.!?:;。！？]['\")\]]*$")
+_WORD_DIVISION = re.compile(r"\w[-\u2010]$")
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Lines that belong together, joined."""
+
+    kind: BlockKind
+    text: str
+    style: Style
+
+    @property
+    def may_be_heading(self) -> bool:
+        """Whether the words could be a heading: few, some letters, and no sentence."""
+        short = len(self.text) <= _HEADING_CHARACTERS and self.text.count("\n") == 0
+        letters = sum(character.isalpha() for character in self.text)
+        return self.kind is BlockKind.PARAGRAPH and short and letters >= 3 and not self.text.endswith((".", ",", ";"))
+
+
+def body_size(lines: Iterable[Line]) -> float:
+    """The type size that most characters have, in points; 0 without lines."""
+    sizes: Counter[float] = Counter()
+    for line in lines:
+        sizes[line.size] += len(line.text)
+    return sizes.most_common(1)[0][0] if sizes else 0.0
+
+
+def heading_levels(items: Iterable[Paragraph], body: float) -> dict[Style, int]:
+    """The level of each style that stands out from the body: by size, the largest first, then bold at body size."""
+    sizes = {item.style[0] for item in items if item.may_be_heading and item.style[0] >= _HEADING_SIZE * body}
+    ranked = sorted(sizes, reverse=True)
+    levels = {(size, bold): min(rank, _HEADING_LEVELS) for rank, size in enumerate(ranked, 1) for bold in (False, True)}
+    bold_level = min(len(ranked) + 1, _HEADING_LEVELS + 1)
+    for size in (body - 0.5, body, body + 0.5):
+        levels.setdefault((size, True), bold_level)
+    return levels
+
+
+def paragraphs(lines: Sequence[Line]) -> Iterator[Paragraph]:
+    """Group consecutive lines; rows of figures become one table block with a row on each line."""
+    group: list[Line] = []
+    width = max((line.right for line in lines), default=0.0)
+    for line in lines:
+        if group and _parts(group[-1], line, width):
+            yield _paragraph(group)
+            group = []
+        group.append(line)
+    if group:
+        yield _paragraph(group)
+
+
+def _parts(above: Line, below: Line, right_edge: float) -> bool:
+    """Whether a paragraph ends between two consecutive lines."""
+    if above.is_row or below.is_row:
+        return not (above.is_row and below.is_row)
+    if abs(above.size - below.size) > 0.1 * above.size or _is_bold(above) != _is_bold(below):
+        return True
+    if _BULLET.match(below.text):
+        return True
+    gap = above.bottom - below.bottom
+    if gap < -above.size:
+        # A column or a text frame begins anew higher up: the paragraph goes on if its sentence does.
+        return bool(_SENTENCE_END.search(above.text)) or not below.text[:1].islower()
+    if gap > _PARAGRAPH_GAP * max(above.size, 1.0):
+        return True
+    return above.right < _SHORT_LINE * right_edge and bool(_SENTENCE_END.search(above.text))
+
+
+def _is_bold(line: Line) -> bool:
+    return line.weight >= _BOLD_WEIGHT
+
+
+def _paragraph(lines: Sequence[Line]) -> Paragraph:
+    first = lines[0]
+    style = (first.size, _is_bold(first))
+    if first.is_row:
+        return Paragraph(BlockKind.TABLE, "\n".join(line.text for line in lines), style)
+    kind = BlockKind.LIST_ITEM if _BULLET.match(first.text) else BlockKind.PARAGRAPH
+    return Paragraph(kind, _joined(lines), style)
+
+
+def _joined(lines: Sequence[Line]) -> str:
+    """The lines as running text, words that a line end divided made whole."""
+    text, divided = "", False
+    for line in lines:
+        if not text:
+            text = line.text
+        elif divided and line.text[:1].islower():
+            text = text.removesuffix("-").removesuffix("\u2010") + line.text
+        else:
+            text = f"{text} {line.text}"
+        divided = line.divided or bool(_WORD_DIVISION.search(line.text))
+    return text

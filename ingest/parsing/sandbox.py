@@ -1,0 +1,195 @@
+"""Parsing in a child process with limits, so that a broken or hostile document is a named failure and nothing more."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+from core.documents import Parsed
+from core.errors import UnreadableDocument, Verdict
+from ingest.parsing.limits import MIB, Limits
+from ingest.parsing.wire import LENGTHS, frame, read_reply
+
+PARSERS = "ingest.parsing.formats:parse"
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class SandboxedParser:
+    """Reads one document after the other in a child process, which it starts, reuses, bounds and replaces.
+
+    The child has an empty environment, no network, no files to write, and the bounds of `Limits`. It answers with data
+    only. One thread uses a parser at a time; several parsers may live side by side. `close` (or the `with` block)
+    ends the child; the kernel ends it if this process dies first.
+    """
+
+    def __init__(self, limits: Limits | None = None, *, parser: str = PARSERS) -> None:
+        """`parser` is the import path (`module:function`) of what the child runs: bytes and a name in, `Parsed` out."""
+        self._limits = limits or Limits()
+        self._parser = parser
+        self._child: _Child | None = None
+        self._documents = 0
+
+    def __enter__(self) -> SandboxedParser:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def process_id(self) -> int | None:
+        """The child's process id while one lives."""
+        return self._child.process.pid if self._child else None
+
+    def parse(self, data: bytes, name: str) -> Parsed:
+        """The document's text and blocks; `name` only helps to tell kinds of text apart.
+
+        Raises `UnreadableDocument` with the parser's verdict, or "too_large" (more than `input_bytes` in, or more
+        than `text_bytes` out), "timeout", "oom" or "crash". Whatever happened, the next document is read.
+        """
+        if len(data) > self._limits.input_bytes:
+            raise UnreadableDocument(
+                "too_large",
+                f"The file has {len(data) / MIB:,.0f} MiB; at most {self._limits.input_bytes / MIB:,.0f} MiB are read. "
+                "Split it.",
+            )
+        child = self._ready_child()
+        self._documents += 1
+        completed = False
+        try:
+            head, body = child.ask(data, name, self._limits)
+            completed = True
+        finally:
+            if not completed:
+                self.close()
+        return read_reply(head, body)
+
+    def close(self) -> None:
+        """End the child, if one lives, with everything it may have started."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def _ready_child(self) -> _Child:
+        """The living child, replaced when it is worn out."""
+        if self._child is not None and (
+            self._documents >= self._limits.documents_per_process
+            or self._child.process.poll() is not None
+            or self._child.resident_bytes() > self._limits.resident_bytes
+        ):
+            self.close()
+        if self._child is None:
+            self._child = _Child(self._parser, self._limits)
+            self._documents = 0
+        return self._child
+
+
+class _Child:
+    """One parser process and the two lines to it: a socket for documents, and a pipe whose closing kills it."""
+
+    def __init__(self, parser: str, limits: Limits) -> None:
+        self.socket, theirs = socket.socketpair()
+        lifeline, self._lifeline = os.pipe()
+        command = [sys.executable, "-s", "-m", "ingest.parsing.worker", parser, str(theirs.fileno()), str(lifeline)]
+        try:
+            self.process = subprocess.Popen(
+                [*command, json.dumps(asdict(limits))],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), lifeline),
+                # The child finds our modules where we did, and learns nothing else from us.
+                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LC_ALL": "C.UTF-8"},
+                cwd="/",
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            os.close(lifeline)
+        try:
+            self._await_ready(limits)
+        except BaseException:
+            self.end()
+            raise
+
+    def _await_ready(self, limits: Limits) -> None:
+        try:
+            self._receive(time.monotonic() + limits.start_seconds, limits)
+        except (OSError, EOFError) as error:
+            raise RuntimeError(
+                f"The parser process did not start within {limits.start_seconds:g} s; "
+                "`python -m ingest.parsing.formats` shows whether its libraries load."
+            ) from error
+
+    def ask(self, data: bytes, name: str, limits: Limits) -> tuple[bytes, bytes]:
+        """Send one document and return the reply's header and body; raises `UnreadableDocument` if none comes."""
+        deadline = time.monotonic() + limits.seconds
+        try:
+            for piece in frame({"name": name}, data):
+                self.socket.settimeout(max(0.001, deadline - time.monotonic()))
+                self.socket.sendall(piece)
+            return self._receive(deadline, limits)
+        except TimeoutError as error:
+            raise _failure("timeout", f"Reading the document took longer than {limits.seconds:g} s") from error
+        except (EOFError, ConnectionError) as error:
+            raise self._cause_of_death(limits) from error
+
+    def _receive(self, deadline: float, limits: Limits) -> tuple[bytes, bytes]:
+        head_length, body_length = LENGTHS.unpack(self._read(LENGTHS.size, deadline))
+        if head_length > limits.header_bytes or body_length > limits.text_bytes:
+            raise _failure("too_large", "The parser answered with more than its limit")
+        return self._read(head_length, deadline), self._read(body_length, deadline)
+
+    def _read(self, length: int, deadline: float) -> bytes:
+        pieces = bytearray()
+        while len(pieces) < length:
+            self.socket.settimeout(max(0.001, deadline - time.monotonic()))
+            piece = self.socket.recv(min(length - len(pieces), MIB))
+            if not piece:
+                raise EOFError("the parser process closed its socket")
+            pieces += piece
+        return bytes(pieces)
+
+    def _cause_of_death(self, limits: Limits) -> UnreadableDocument:
+        """Why the child ended without a reply, from how it ended."""
+        try:
+            status = self.process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            return _failure("crash", "The parser process stopped answering")
+        if status in (-signal.SIGXCPU, -signal.SIGALRM):
+            return _failure("timeout", f"Reading the document took longer than {limits.seconds:g} s")
+        if status == -signal.SIGKILL:
+            return _failure("oom", "The system killed the parser process, most likely for want of memory")
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return _failure("crash", f"The document crashed the parser process ({how})")
+
+    def resident_bytes(self) -> int:
+        """The memory that the child holds now; 0 if it is gone."""
+        try:
+            return int(Path(f"/proc/{self.process.pid}/statm").read_text("ascii").split()[1]) * _PAGE_BYTES
+        except OSError:
+            return 0
+
+    def end(self) -> None:
+        """Kill the child's process group and wait for the child, so that neither an orphan nor a zombie stays."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        self.socket.close()
+        os.close(self._lifeline)
+
+
+def _failure(verdict: Verdict, what: str) -> UnreadableDocument:
+    return UnreadableDocument(verdict, f"{what}; it was not indexed. Split or repair it, then bring it in again.")
