@@ -1,0 +1,148 @@
+"""A segment: the vectors and postings of some chunks, as immutable memory-mapped arrays."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from core.errors import Conflict
+from retrieval.index.manifest import REBUILD, SegmentRecord
+from retrieval.index.storage import FileRecord, Storage, sha256_of
+
+CODES = "codes.faiss"
+
+# Below this a segment's vectors are read themselves: a scan of its codes would save less than it costs.
+FEWEST_FOR_CODES = 4_096
+
+_LARGEST_CODE = 127
+
+
+@dataclass(frozen=True)
+class SegmentArrays:
+    """`n` chunks of a segment, in the order they are stored; `t` distinct terms, `p` postings.
+
+    Term `terms[i]` occurs in the chunks `chunks[offsets[i]:offsets[i + 1]]`, as often as `frequencies` says there.
+    """
+
+    vectors: NDArray[np.float32]  # (n, dimension), rows of length 1
+    rows: NDArray[np.int64]  # (n,) catalog rows
+    locality: NDArray[np.int64]  # (n,) chunks of equal locality are kept together
+    languages: NDArray[np.uint16]  # (n,) see `language_code`
+    lengths: NDArray[np.uint32]  # (n,) words
+    terms: NDArray[np.uint64]  # (t,) ascending; see `postings.term_key`
+    offsets: NDArray[np.int64]  # (t + 1,)
+    chunks: NDArray[np.uint32]  # (p,) ascending within a term
+    frequencies: NDArray[np.uint16]  # (p,)
+
+
+ARRAYS = tuple(SegmentArrays.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """An open segment; it stays readable after its files have been removed."""
+
+    record: SegmentRecord
+    arrays: SegmentArrays
+    codes: Any  # None, or a faiss.IndexScalarQuantizer: `scale` times the vectors, in 8 bits, inner product
+    dropped: BitMap
+
+    @cached_property
+    def live(self) -> BitMap:
+        """The rows that are part of the index."""
+        return BitMap(self.arrays.rows) - self.dropped
+
+    @cached_property
+    def sorted_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows ascending, and where in the segment each stands."""
+        order = np.argsort(self.arrays.rows, kind="stable")
+        return self.arrays.rows[order], order
+
+
+def language_code(language: str) -> int:
+    """Two letters of ISO 639-1 as a number of 16 bits, 0 for none."""
+    letters = language.encode("ascii", "ignore")
+    return letters[0] << 8 | letters[1] if len(letters) == 2 else 0
+
+
+def write_segment(folder: Path, name: str, arrays: SegmentArrays, storage: Storage) -> SegmentRecord:
+    """Store a segment beside the others, whole or not at all."""
+    temporary = folder / f"{name}.new"
+    storage.make_folder(temporary)
+    files = {f"{field}.npy": _save(temporary / f"{field}.npy", getattr(arrays, field), storage) for field in ARRAYS}
+    scale = residual = 0.0
+    if len(arrays.rows) >= FEWEST_FOR_CODES:
+        codes, scale, residual = _quantize(arrays.vectors)
+        files[CODES] = storage.write(temporary / CODES, [np.asarray(faiss.serialize_index(codes)).data])
+    storage.sync_folder(temporary)
+    storage.rename(temporary, folder / name)
+    count = len(arrays.rows)
+    return SegmentRecord(name, count, count, scale, residual, files)
+
+
+def write_dropped(folder: Path, record: SegmentRecord, dropped: BitMap, name: str, storage: Storage) -> SegmentRecord:
+    """Store which rows of a segment are gone; the segment itself does not change."""
+    temporary = folder / record.id / f"{name}.new"
+    file = storage.write(temporary, [dropped.serialize()])
+    storage.rename(temporary, folder / record.id / name)
+    files = {other: kept for other, kept in record.files.items() if other != record.dropped} | {name: file}
+    return SegmentRecord(
+        record.id, record.count, record.count - len(dropped), record.scale, record.residual, files, name
+    )
+
+
+def open_segment(folder: Path, record: SegmentRecord) -> Segment:
+    """Map a segment's files; raises `Conflict` for one of another size than was written.
+
+    Raises `FileNotFoundError` where a file is gone, which a newer generation explains or nothing does.
+    """
+    place = folder / record.id
+    for name, file in record.files.items():
+        if (place / name).stat().st_size != file.size:
+            raise _damaged(place / name)
+    loaded = {field: np.load(place / f"{field}.npy", mmap_mode="r") for field in ARRAYS}
+    codes = faiss.read_index(str(place / CODES), faiss.IO_FLAG_MMAP_IFC) if CODES in record.files else None
+    dropped = BitMap.deserialize((place / record.dropped).read_bytes()) if record.dropped else BitMap()
+    return Segment(record, SegmentArrays(**loaded), codes, dropped)
+
+
+def verify_segment(folder: Path, record: SegmentRecord) -> None:
+    """Read every byte of a segment; raises `Conflict` naming the first file that is not what was written."""
+    for name, file in record.files.items():
+        path = folder / record.id / name
+        if not path.exists() or sha256_of(path) != file.sha256:
+            raise _damaged(path)
+
+
+def _damaged(path: Path) -> Conflict:
+    return Conflict(f"The index is damaged: {path} is missing or not what was written. To repair it, {REBUILD}.")
+
+
+def _save(path: Path, array: NDArray[np.generic], storage: Storage) -> FileRecord:
+    header = io.BytesIO()
+    contiguous = np.ascontiguousarray(array)
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(contiguous))
+    return storage.write(path, [header.getvalue(), contiguous.reshape(-1).view(np.uint8).data])
+
+
+def _quantize(vectors: NDArray[np.float32]) -> tuple[Any, float, float]:
+    """The vectors in 8 bits, what they were multiplied with, and the greatest length of what rounding took away.
+
+    By Cauchy and Schwarz a score of a unit query against a code is off by at most that length.
+    """
+    scale = _LARGEST_CODE / float(np.abs(vectors).max())
+    rounded = np.rint(vectors * np.float32(scale))
+    residual = float(np.linalg.norm(vectors - rounded / np.float32(scale), axis=1).max())
+    codes: Any = faiss.IndexScalarQuantizer(
+        vectors.shape[1], faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
+    )
+    codes.add(rounded)
+    return codes, scale, residual
