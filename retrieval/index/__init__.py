@@ -1,6 +1,7 @@
 """Vectors and postings of chunks in, generations of immutable segments out; it knows no text, no SQL and no access."""
 
 from retrieval.index.reader import IndexReader, Snapshot
-from retrieval.index.writer import IndexRow, IndexWriter
+from retrieval.index.segment import IndexRow
+from retrieval.index.writer import IndexWriter
 
 __all__ = ["IndexReader", "IndexRow", "IndexWriter", "Snapshot"]

@@ -26,6 +26,22 @@ _LARGEST_CODE = 127
 
 
 @dataclass(frozen=True)
+class IndexRow:
+    """One chunk to be indexed.
+
+    `row` is its number in the catalog, below 2^32; `vector` has length 1 up to rounding; `text` is what the lexical
+    index reads, in `language` (ISO 639-1). Chunks of equal `locality` are kept next to each other: give chunks that
+    the same people may read the same number. It is a hint for speed and decides nothing.
+    """
+
+    row: int
+    vector: NDArray[np.float32] | NDArray[np.float16]
+    text: str
+    language: str
+    locality: int
+
+
+@dataclass(frozen=True)
 class SegmentArrays:
     """`n` chunks of a segment, in the order they are stored; `t` distinct terms, `p` postings.
 

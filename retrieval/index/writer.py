@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import uuid
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from retrieval.index.manifest import (
 from retrieval.index.merging import merge_segments, segments_to_merge
 from retrieval.index.postings import build_postings
 from retrieval.index.segment import (
+    IndexRow,
     SegmentArrays,
     language_code,
     open_segment,
@@ -41,22 +42,6 @@ _CHUNKS_IN_MEMORY = 32_768
 
 # For so many generations the files of an old one stay, for readers that have read its manifest and not yet its files.
 _GENERATIONS_KEPT = 3
-
-
-@dataclass(frozen=True)
-class IndexRow:
-    """One chunk to be indexed.
-
-    `row` is its number in the catalog, below 2^32; `vector` has length 1 up to rounding; `text` is what the lexical
-    index reads, in `language` (ISO 639-1). Chunks of equal `locality` are kept next to each other: give chunks that
-    the same people may read the same number. It is a hint for speed and decides nothing.
-    """
-
-    row: int
-    vector: NDArray[np.float32] | NDArray[np.float16]
-    text: str
-    language: str
-    locality: int
 
 
 class IndexWriter:
@@ -73,7 +58,7 @@ class IndexWriter:
         self._dimension = dimension
         self._storage = storage or Storage()
 
-    def publish(self, added: Iterable[IndexRow], dropped: BitMap | Set[int] = frozenset()) -> int:
+    def publish(self, added: Iterable[IndexRow], dropped: Iterable[int] = ()) -> int:
         """Add and drop chunks in one step, and return the number of the generation that shows it.
 
         A row that is added again replaces the former. Raises `Conflict`, and changes nothing, if the index holds
@@ -163,9 +148,7 @@ class IndexWriter:
         sound = np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)
         if not sound.all():
             unsound = batch[int(np.argmin(sound))].row
-            raise Conflict(
-                f"The vector of row {unsound} is zero, NaN or infinite: embed the chunk again."
-            )
+            raise Conflict(f"The vector of row {unsound} is zero, NaN or infinite: embed the chunk again.")
         unit: NDArray[np.float32] = vectors / lengths
         return unit
 
