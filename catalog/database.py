@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text, update
+from sqlalchemy import Connection, Engine, create_engine, event, select, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -47,7 +47,7 @@ def bump_epoch(session: Session) -> int:
     The row is locked until commit, so epochs become visible in their order.
     """
     session.execute(update(Epoch).where(Epoch.id == 1).values(value=Epoch.value + 1))
-    return session.scalars(text("SELECT value FROM epoch WHERE id = 1")).one()  # type: ignore[call-overload,no-any-return]
+    return session.scalars(select(Epoch.value).where(Epoch.id == 1)).one()
 
 
 def open_engine(url: str) -> Engine:

@@ -68,7 +68,10 @@ class Epoch(Base):
 
 
 class GranteeRow(Base):
-    """Somebody an access list can name; `defined` once an administrator or a directory has said who it is."""
+    """Somebody an access list can name.
+
+    `defined` once an administrator or a directory has said who it is; a person who is not `active` reads nothing.
+    """
 
     __tablename__ = "grantees"
     __table_args__ = (UniqueConstraint("kind", "issuer", "subject"),)
@@ -78,6 +81,7 @@ class GranteeRow(Base):
     subject: Mapped[str] = mapped_column(String(255))
     name: Mapped[str] = mapped_column(String(255), default="")
     defined: Mapped[bool] = mapped_column(default=False)
+    active: Mapped[bool] = mapped_column(default=True)
 
 
 class Membership(Base):
@@ -126,7 +130,7 @@ class Document(Base):
     __tablename__ = "documents"
     __table_args__ = (
         UniqueConstraint("source_id", "external_id"),
-        CheckConstraint("state IN ('ready', 'failed', 'deleted')", name="state"),
+        CheckConstraint("state IN ('pending', 'ready', 'failed', 'deleted')", name="state"),
     )
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
@@ -135,7 +139,7 @@ class Document(Base):
     title: Mapped[str] = mapped_column(Text, default="")
     media_type: Mapped[str] = mapped_column(String(127), default="")
     language: Mapped[str] = mapped_column(String(8), default="")
-    state: Mapped[str] = mapped_column(String(8))
+    state: Mapped[str] = mapped_column(String(8), default="pending")
     version: Mapped[int] = mapped_column(Integer, default=0)
     version_id: Mapped[int | None] = mapped_column(RowId, index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -171,7 +175,7 @@ class DocumentVersion(Base):
     __tablename__ = "document_versions"
     __table_args__ = (UniqueConstraint("document_id", "number"),)
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id"))
+    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id"), index=True)
     number: Mapped[int] = mapped_column(Integer)
     content_hash: Mapped[str] = mapped_column(String(64))
     title: Mapped[str] = mapped_column(Text)

@@ -17,7 +17,17 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 Verdict = Literal[
-    "encrypted", "unsupported", "hostile", "timeout", "oom", "too_large", "crash", "partial", "empty", "malformed"
+    "encrypted",
+    "unsupported",
+    "hostile",
+    "timeout",
+    "oom",
+    "too_large",
+    "crash",
+    "partial",
+    "empty",
+    "malformed",
+    "unreadable",
 ]
 """Why a document could not be read; the words of `failures[].verdict`."""
 

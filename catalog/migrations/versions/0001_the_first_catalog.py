@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.String(length=255), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("defined", sa.Boolean(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_grantees")),
         sa.UniqueConstraint("kind", "issuer", "subject", name=op.f("uq_grantees_kind_issuer_subject")),
     )

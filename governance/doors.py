@@ -1,0 +1,256 @@
+"""The two doors to document text. Nobody else may name the table that holds it.
+
+`Gate` hands text to a principal and decides access in the very statement that reads it. `maintenance` hands it to
+the machinery (ingestion, index building, evaluation, erasure), which shows it to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Row, Select, delete, func, select
+from sqlalchemy.orm import Session
+
+from catalog.database import Catalog
+from catalog.models import ChunkRow, Document, DocumentVersion, Source
+from catalog.texts import VersionText
+from core.answers import Passage
+from core.documents import Chunk, embedding_text
+from core.errors import NotFound
+from core.principals import Principal
+from governance.access.sets import readable_sets
+
+MaintenanceReason = Literal["ingestion", "index building", "evaluation", "erasure"]
+_SLICE = 500
+
+
+@dataclass(frozen=True)
+class DocumentView:
+    """One document's record, as listed; it holds no text."""
+
+    document_id: str
+    source: str
+    external_id: str
+    uri: str
+    title: str
+    media_type: str
+    language: str
+    version: int
+    chunks: int
+    state: str
+    updated: datetime
+    content_hash: str
+    failure_verdict: str | None
+    failure_cause: str | None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Text for a principal: what they may read at this moment, and nothing else.
+
+    A document is readable if it is not deleted and its access set is one of `readable_sets(principal)`; denied and
+    absent look the same. Every call is a transaction of its own, so a change committed before it is honoured.
+    """
+
+    catalog: Catalog
+
+    def passages(self, principal: Principal, rows: Sequence[int]) -> list[Passage]:
+        """The readable ones of these catalog rows, in the order given, at their documents' current versions."""
+        found: dict[int, Passage] = {}
+        with self.catalog.read() as session:
+            for at in range(0, len(rows), _SLICE):
+                for record in session.execute(_passages(principal, rows[at : at + _SLICE])):
+                    found[record.row] = _passage(record)
+        return [found[row] for row in rows if row in found]
+
+    def document(self, principal: Principal, document_id: str) -> DocumentView:
+        """The record of one readable document; raises `NotFound`."""
+        views = self.documents(principal, document_id)
+        if not views:
+            raise NotFound("document", document_id)
+        return views[0]
+
+    def documents(self, principal: Principal, document_id: str | None = None) -> list[DocumentView]:
+        """The records of every readable document (or of the one named), by source and external id."""
+        with self.catalog.read() as session:
+            query = document_records().where(_readable(principal))
+            if document_id is not None:
+                query = query.where(Document.id == document_id)
+            return [document_view(record) for record in session.execute(query)]
+
+    def text(self, principal: Principal, document_id: str) -> tuple[DocumentView, str]:
+        """One readable document's record and its whole stored text; raises `NotFound`."""
+        query = (
+            document_records()
+            .add_columns(VersionText.text)
+            .join(VersionText, VersionText.version_id == Document.version_id)
+            .where(Document.id == document_id, _readable(principal))
+        )
+        with self.catalog.read() as session:
+            record = session.execute(query).one_or_none()
+        if record is None:
+            raise NotFound("document", document_id)
+        return document_view(record), record.text
+
+    def content_name(self, principal: Principal, document_id: str) -> tuple[DocumentView, str]:
+        """One readable document's record and the hash that names its bytes; raises `NotFound`."""
+        query = (
+            document_records()
+            .add_columns(DocumentVersion.content_hash.label("name"))
+            .join(DocumentVersion, DocumentVersion.id == Document.version_id)
+            .where(Document.id == document_id, _readable(principal))
+        )
+        with self.catalog.read() as session:
+            record = session.execute(query).one_or_none()
+        if record is None:
+            raise NotFound("document", document_id)
+        return document_view(record), record.name
+
+
+def document_records() -> Select[*tuple[Any, ...]]:
+    """Records of documents that are not deleted, for `document_view`; add who may see them before running it."""
+    chunks = (
+        select(func.count()).select_from(ChunkRow).where(ChunkRow.version_id == Document.version_id).scalar_subquery()
+    )
+    return (
+        select(Document, Source.name.label("source"), chunks.label("chunks"))
+        .join(Source, Source.id == Document.source_id)
+        .where(Document.state != "deleted")
+        .order_by(Source.name, Document.external_id)
+    )
+
+
+def document_view(record: Row[*tuple[Any, ...]]) -> DocumentView:
+    """One row of `document_records`."""
+    document: Document = record.Document
+    return DocumentView(
+        document_id=document.id,
+        source=record.source,
+        external_id=document.external_id,
+        uri=document.uri,
+        title=document.title,
+        media_type=document.media_type,
+        language=document.language,
+        version=document.version,
+        chunks=record.chunks,
+        state=document.state,
+        updated=document.updated_at,
+        content_hash=document.content_hash,
+        failure_verdict=document.failure_verdict,
+        failure_cause=document.failure_cause,
+    )
+
+
+def maintenance(catalog: Catalog, reason: MaintenanceReason) -> Maintenance:
+    """The door without a principal, for work that shows text to nobody; `reason` says which."""
+    return Maintenance(catalog, reason)
+
+
+@dataclass(frozen=True)
+class EmbeddedChunk:
+    """One chunk as encoders and indexes read it."""
+
+    row: int
+    text: str
+    language: str
+    access_set_id: int
+    vector_hash: str
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """Reads and writes text for the machinery. Import-linter holds who may reach for it."""
+
+    catalog: Catalog
+    reason: MaintenanceReason
+
+    def store(self, session: Session, version_id: int, text: str) -> None:
+        """Keep the clean text of a version, within the caller's writing transaction."""
+        session.add(VersionText(version_id=version_id, text=text))
+
+    def forget(self, session: Session, version_ids: Sequence[int]) -> None:
+        """Remove the texts of these versions, within the caller's writing transaction."""
+        session.execute(delete(VersionText).where(VersionText.version_id.in_(version_ids)))
+
+    def chunks(self, rows: Sequence[int]) -> Iterator[EmbeddedChunk]:
+        """What is embedded for each of these rows, whatever their version; rows that are gone are left out."""
+        for at in range(0, len(rows), _SLICE):
+            with self.catalog.read() as session:
+                records = session.execute(_embedded(rows[at : at + _SLICE])).all()
+            for record in records:
+                yield _embedded_chunk(record)
+
+
+def _readable(principal: Principal) -> ColumnElement[bool]:
+    return Document.access_set_id.in_(readable_sets(principal))
+
+
+def _span() -> ColumnElement[str]:
+    return func.substr(VersionText.text, ChunkRow.start + 1, ChunkRow.end - ChunkRow.start)
+
+
+def _passages(principal: Principal, rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            ChunkRow.id.label("row"),
+            ChunkRow.ordinal,
+            ChunkRow.heading,
+            ChunkRow.page,
+            ChunkRow.start,
+            ChunkRow.end,
+            ChunkRow.language,
+            Document,
+            Source.name.label("source"),
+            _span().label("text"),
+        )
+        .join(Document, Document.version_id == ChunkRow.version_id)
+        .join(VersionText, VersionText.version_id == ChunkRow.version_id)
+        .join(Source, Source.id == Document.source_id)
+        .where(ChunkRow.id.in_(rows), Document.state != "deleted", _readable(principal))
+    )
+
+
+def _passage(record: Row[*tuple[Any, ...]]) -> Passage:
+    document: Document = record.Document
+    return Passage(
+        row=record.row,
+        chunk_id=f"{document.id}:{document.version}:{record.ordinal}",
+        document_id=document.id,
+        version=document.version,
+        source=record.source,
+        external_id=document.external_id,
+        uri=document.uri,
+        title=document.title,
+        heading=tuple(record.heading),
+        page=record.page,
+        start=record.start,
+        end=record.end,
+        text=record.text,
+        language=record.language,
+    )
+
+
+def _embedded(rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
+    return (
+        select(ChunkRow, DocumentVersion.title, Document.access_set_id, VersionText.text)
+        .join(DocumentVersion, DocumentVersion.id == ChunkRow.version_id)
+        .join(Document, Document.id == DocumentVersion.document_id)
+        .join(VersionText, VersionText.version_id == ChunkRow.version_id)
+        .where(ChunkRow.id.in_(rows))
+        .order_by(ChunkRow.id)
+    )
+
+
+def _embedded_chunk(record: Row[*tuple[Any, ...]]) -> EmbeddedChunk:
+    row: ChunkRow = record.ChunkRow
+    chunk = Chunk(row.ordinal, row.start, row.end, tuple(row.heading), row.page, row.header)
+    return EmbeddedChunk(
+        row=row.id,
+        text=embedding_text(record.title, chunk, record.text),
+        language=row.language,
+        access_set_id=record.access_set_id,
+        vector_hash=row.vector_hash,
+    )

@@ -1,0 +1,322 @@
+"""What the catalog knows of a source's documents, and the short transactions that change it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from catalog.database import Catalog, bump_epoch
+from catalog.models import AccessSet, ChunkRow, Document, DocumentVersion, Grant, Source, Vector
+from core.documents import Chunk
+from core.errors import UnreadableDocument
+from core.principals import Grantee, parse_grantee
+from governance.access.rules import Decision
+from governance.access.sets import effective_set, intern_lists
+from governance.doors import maintenance
+
+_SLICE = 200
+
+
+@dataclass(frozen=True)
+class Known:
+    """A document as the catalog has it before a run."""
+
+    document_id: str
+    external_id: str
+    content_hash: str
+    parser: str
+    state: str
+    media_type: str
+    failure_verdict: str | None
+    failure_cause: str | None
+    rule: str
+    access_digest: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A document that has been parsed and cut: everything that is stored of it but its vectors."""
+
+    external_id: str
+    uri: str
+    decision: Decision
+    content_hash: str
+    parser: str
+    size_bytes: int
+    title: str
+    media_type: str
+    language: str
+    text: str
+    chunks: tuple[Chunk, ...]
+    chunk_languages: tuple[str, ...]
+    vector_hashes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A version written beside the current one, which no reader sees until `Ledger.publish`."""
+
+    document_id: str
+    version_id: int
+    rows: tuple[int, ...]
+    locality: int
+    prepared: Prepared
+
+
+class Ledger:
+    """The documents of one source. Every method is one short transaction."""
+
+    def __init__(self, catalog: Catalog, source: str, uri: str) -> None:
+        self._catalog = catalog
+        self._source, self._uri = source, uri
+        self._texts = maintenance(catalog, "ingestion")
+
+    def remembered(self) -> tuple[list[Grantee], str | None]:
+        """The `--allow` and `--access` of the source's last ingest; nothing for a new source."""
+        with self._catalog.read() as session:
+            row = session.scalar(select(Source).where(Source.name == self._source))
+            return ([parse_grantee(name) for name in row.allow], row.access_file) if row else ([], None)
+
+    def register(self, allow: Iterable[Grantee], access_file: str | None) -> None:
+        """Create the source, or remember what this run was told to apply."""
+        with self._catalog.write() as session:
+            row = session.scalar(select(Source).where(Source.name == self._source))
+            if row is None:
+                row = Source(name=self._source)
+                session.add(row)
+            row.uri, row.allow, row.access_file = self._uri, sorted(map(str, allow)), access_file
+
+    def known(self) -> dict[str, Known]:
+        """Every document of the source that is not deleted, by external id."""
+        query = (
+            select(
+                Document.id,
+                Document.external_id,
+                Document.content_hash,
+                Document.parser,
+                Document.state,
+                Document.media_type,
+                Document.failure_verdict,
+                Document.failure_cause,
+                Document.rule,
+                AccessSet.digest,
+            )
+            .join(Source, Source.id == Document.source_id)
+            .join(AccessSet, AccessSet.id == Document.source_set_id)
+            .where(Source.name == self._source, Document.state != "deleted")
+        )
+        with self._catalog.read() as session:
+            return {row.external_id: Known(*row.tuple()) for row in session.execute(query)}
+
+    def apply_access(self, decisions: Sequence[tuple[Known, Decision]]) -> int:
+        """Let the source's present rules hold for documents it already has; returns how many changed audience."""
+        changed = 0
+        for at in range(0, len(decisions), _SLICE):
+            with self._catalog.write() as session:
+                epoch = bump_epoch(session)
+                for known, decision in decisions[at : at + _SLICE]:
+                    set_id = intern_lists(session, decision.lists)
+                    document = session.get_one(Document, known.document_id)
+                    changed += set_id != document.source_set_id
+                    _place(session, document, decision, set_id, epoch)
+        return changed
+
+    def fail(
+        self, external_id: str, uri: str, decision: Decision, error: UnreadableDocument, seen: tuple[str, str, int]
+    ) -> None:
+        """Remember why a document could not be read; `seen` is its content hash, parser and size.
+
+        A version that was readable before stays readable.
+        """
+        with self._catalog.write() as session:
+            epoch = bump_epoch(session)
+            document = self._document(session, external_id, uri, decision, epoch)
+            document.state, document.failure_verdict, document.failure_cause = "failed", error.verdict, error.reason
+            document.content_hash, document.parser, document.size_bytes = seen
+            document.updated_at = datetime.now(UTC)
+
+    def stage(
+        self, batch: Sequence[Prepared], vectors: dict[str, NDArray[np.float16]], fingerprint: str
+    ) -> list[Staged]:
+        """Write new versions of these documents, their chunks and vectors, beside what readers see."""
+        staged = []
+        with self._catalog.write() as session:
+            for hash_, vector in vectors.items():
+                session.add(Vector(hash=hash_, fingerprint=fingerprint, data=vector.astype("<f2").tobytes()))
+            for prepared in batch:
+                document = self._document(session, prepared.external_id, prepared.uri, prepared.decision, None)
+                version = DocumentVersion(
+                    document_id=document.id,
+                    number=document.version + 1,
+                    content_hash=prepared.content_hash,
+                    title=prepared.title,
+                )
+                session.add(version)
+                session.flush()
+                self._texts.store(session, version.id, prepared.text)
+                rows = [_chunk_row(version.id, prepared, index) for index in range(len(prepared.chunks))]
+                session.add_all(rows)
+                session.flush()
+                staged.append(
+                    Staged(document.id, version.id, tuple(row.id for row in rows), document.access_set_id, prepared)
+                )
+        return staged
+
+    def publish(self, staged: Sequence[Staged]) -> list[int]:
+        """Make staged versions the current ones; returns the rows of the versions they replace."""
+        replaced: list[int] = []
+        with self._catalog.write() as session:
+            epoch = bump_epoch(session)
+            for one in staged:
+                document, prepared = session.get_one(Document, one.document_id), one.prepared
+                if document.version_id is not None:
+                    replaced += _drop_chunks(session, document.version_id)
+                document.version += 1
+                document.version_id, document.state = one.version_id, "ready"
+                document.failure_verdict = document.failure_cause = None
+                document.uri, document.title = prepared.uri, prepared.title
+                document.media_type, document.language = prepared.media_type, prepared.language
+                document.content_hash, document.parser = prepared.content_hash, prepared.parser
+                document.size_bytes, document.updated_at = prepared.size_bytes, datetime.now(UTC)
+                document.changed_epoch = epoch
+        return replaced
+
+    def move(self, known: Known, external_id: str, uri: str, decision: Decision) -> None:
+        """Give a document another place: its text, vectors and grants stay, the rules of the new place hold."""
+        with self._catalog.write() as session:
+            epoch = bump_epoch(session)
+            for gone in session.scalars(
+                select(Document)
+                .join(Source)
+                .where(Source.name == self._source, Document.external_id == external_id, Document.state == "deleted")
+            ):
+                # The tombstone of an earlier document at that place makes way.
+                gone.external_id = f"{gone.external_id}\n{gone.id}"
+            session.flush()
+            document = session.get_one(Document, known.document_id)
+            document.external_id, document.uri, document.updated_at = external_id, uri, datetime.now(UTC)
+            _place(session, document, decision, intern_lists(session, decision.lists), epoch)
+
+    def missing_vectors(self, hashes: Iterable[str], fingerprint: str) -> list[str]:
+        """Those of these keys that the model has not embedded yet, in the order given, each once."""
+        wanted = list(dict.fromkeys(hashes))
+        have: set[str] = set()
+        with self._catalog.read() as session:
+            for at in range(0, len(wanted), _SLICE):
+                query = select(Vector.hash).where(
+                    Vector.hash.in_(wanted[at : at + _SLICE]), Vector.fingerprint == fingerprint
+                )
+                have.update(session.scalars(query))
+        return [hash_ for hash_ in wanted if hash_ not in have]
+
+    def _document(
+        self, session: Session, external_id: str, uri: str, decision: Decision, epoch: int | None
+    ) -> Document:
+        document = session.scalar(
+            select(Document).join(Source).where(Source.name == self._source, Document.external_id == external_id)
+        )
+        if document is None or document.state == "deleted":
+            set_id = intern_lists(session, decision.lists)
+            if document is None:
+                source_id = session.scalars(select(Source.id).where(Source.name == self._source)).one()
+                document = Document(
+                    id=uuid.uuid4().hex, source_id=source_id, external_id=external_id, uri=uri, version=0
+                )
+                session.add(document)
+            document.state = "pending"
+            _place(session, document, decision, set_id, epoch or 0)
+        return document
+
+
+def delete_documents(catalog: Catalog, document_ids: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Take documents out of everybody's sight and forget their text; returns their rows and their bytes' hashes.
+
+    What stays is a tombstone: the id, so that a document that comes back is the same one, and revocations by hand.
+    """
+    rows: list[int] = []
+    hashes: list[str] = []
+    texts = maintenance(catalog, "ingestion")
+    for at in range(0, len(document_ids), _SLICE):
+        with catalog.write() as session:
+            epoch = bump_epoch(session)
+            for document_id in document_ids[at : at + _SLICE]:
+                document = session.get_one(Document, document_id)
+                versions = session.scalars(
+                    select(DocumentVersion.id).where(DocumentVersion.document_id == document_id)
+                ).all()
+                hashes += session.scalars(
+                    select(DocumentVersion.content_hash).where(DocumentVersion.document_id == document_id)
+                )
+                for version_id in versions:
+                    rows += _drop_chunks(session, version_id)
+                texts.forget(session, versions)
+                session.execute(delete(Grant).where(Grant.document_id == document_id, Grant.effect == "allow"))
+                document.state, document.version_id, document.title, document.content_hash = "deleted", None, "", ""
+                document.failure_verdict = document.failure_cause = None
+                document.changed_epoch, document.updated_at = epoch, datetime.now(UTC)
+            live = select(DocumentVersion.content_hash).join(Document).where(Document.state != "deleted")
+            shared = set(session.scalars(live.where(DocumentVersion.content_hash.in_(hashes))))
+            hashes = [hash_ for hash_ in hashes if hash_ not in shared]
+    return rows, hashes
+
+
+def abandon_unpublished(catalog: Catalog) -> int:
+    """Forget versions that an interrupted run staged and never published; returns how many there were."""
+    texts = maintenance(catalog, "ingestion")
+    with catalog.write() as session:
+        versions = session.scalars(
+            select(DocumentVersion.id)
+            .join(Document, Document.id == DocumentVersion.document_id)
+            .where(DocumentVersion.number > Document.version)
+        ).all()
+        for version_id in versions:
+            _drop_chunks(session, version_id)
+        texts.forget(session, versions)
+        session.execute(delete(DocumentVersion).where(DocumentVersion.id.in_(versions)))
+        never = select(Document.id).where(Document.state == "pending", Document.version == 0)
+        session.execute(delete(Grant).where(Grant.document_id.in_(never)))
+        session.execute(delete(Document).where(Document.state == "pending", Document.version == 0))
+        session.execute(update(Document).where(Document.state == "pending").values(state="deleted"))
+    return len(versions)
+
+
+def _place(session: Session, document: Document, decision: Decision, set_id: int, epoch: int) -> None:
+    document.source_set_id = document.access_set_id = set_id
+    document.rule, document.changed_epoch = decision.rule, epoch
+    session.flush()
+    document.access_set_id = effective_set(session, document.id, set_id)
+    session.flush()
+
+
+def _chunk_row(version_id: int, prepared: Prepared, index: int) -> ChunkRow:
+    chunk = prepared.chunks[index]
+    return ChunkRow(
+        version_id=version_id,
+        ordinal=chunk.ordinal,
+        start=chunk.start,
+        end=chunk.end,
+        heading=list(chunk.heading),
+        header=chunk.header,
+        page=chunk.page,
+        language=prepared.chunk_languages[index],
+        vector_hash=prepared.vector_hashes[index],
+    )
+
+
+def _drop_chunks(session: Session, version_id: int) -> list[int]:
+    """Remove a version's chunks, and the vectors that no other chunk shares; returns their rows."""
+    found = session.execute(select(ChunkRow.id, ChunkRow.vector_hash).where(ChunkRow.version_id == version_id)).all()
+    session.execute(delete(ChunkRow).where(ChunkRow.version_id == version_id))
+    hashes = sorted({hash_ for _, hash_ in found})
+    for at in range(0, len(hashes), _SLICE):
+        some = hashes[at : at + _SLICE]
+        used = select(ChunkRow.vector_hash).where(ChunkRow.vector_hash.in_(some))
+        session.execute(delete(Vector).where(Vector.hash.in_(some), Vector.hash.not_in(used)))
+    return [row for row, _ in found]

@@ -1,0 +1,312 @@
+"""The way of a document into the catalog and the index: bytes, blocks, chunks, vectors, generation.
+
+A run is a sequence of small batches, each of them whole: versions are staged beside the current ones, their index
+generation is published, then they become current. Killed anywhere, readers keep what they had, and the next run
+forgets what was staged and goes on.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.blobs import Blobs
+from catalog.database import Catalog
+from catalog.lock import writer_lock
+from core.documents import Parsed, content_hash, embedding_text
+from core.errors import UnreadableDocument
+from governance.access.rules import Decision
+from governance.access.sets import lists_digest
+from inference.encoder import Encoder
+from inference.language import detect
+from ingest.chunking import chunk
+from ingest.indexing import IndexPublisher
+from ingest.ledger import Known, Ledger, Prepared, abandon_unpublished, delete_documents
+from ingest.report import Failure, IngestReport
+
+BATCH_CHUNKS = 512
+BATCH_SECONDS = 10.0
+PARSER_VERSION = "1"
+"""Raised when parsing or chunking changes what comes out, so that unchanged files are read again."""
+
+# These end with the circumstances, not with the bytes, so the next run tries again.
+_PASSING_VERDICTS = frozenset({"timeout", "oom", "crash", "unreadable"})
+
+
+class Parser(Protocol):
+    """Bytes and a file name in, blocks out; raises `UnreadableDocument`."""
+
+    def parse(self, data: bytes, name: str) -> Parsed: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Item:
+    """One document of a source, not yet read; `load` raises `OSError` or `UnreadableDocument`."""
+
+    external_id: str
+    uri: str
+    decision: Decision
+    load: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source has now. `complete` says that what is not listed is not there.
+
+    `decide` gives the present decision for a document the catalog has, or None where the source cannot tell.
+    """
+
+    items: Sequence[Item]
+    decide: Callable[[str], Decision | None]
+    complete: bool
+
+
+Progress = Callable[[int, int, int], None]
+"""Called with documents done, documents in all, documents failed."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the reading side found out about one item: exactly one of `prepared`, `error` and neither (unchanged)."""
+
+    item: Item
+    known: Known | None
+    content_hash: str = ""
+    size_bytes: int = 0
+    prepared: Prepared | None = None
+    error: UnreadableDocument | None = None
+    moved_from: Known | None = None
+
+
+@dataclass
+class _Run:
+    """One run's state between its batches."""
+
+    report: IngestReport
+    known: dict[str, Known]
+    missing: dict[str, Known]
+    batch: list[_Seen] = field(default_factory=list)
+    batch_began: float = 0.0
+    dropped: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """Everything a run needs. Safe to interrupt and repeat; one run at a time per home."""
+
+    catalog: Catalog
+    blobs: Blobs
+    encoder: Encoder
+    publisher: IndexPublisher
+    open_parser: Callable[[], Parser]
+    lock_file: Path
+    lock_wait: timedelta
+
+    def run(self, ledger: Ledger, source: str, listing: Listing, prune: bool, progress: Progress) -> IngestReport:
+        """Bring the catalog and the index up to what the source has; `prune` deletes what it no longer has."""
+        began = time.monotonic()
+        with writer_lock(self.lock_file, f"ingesting {source}", self.lock_wait):
+            self.recover()
+            run = self._begin(ledger, source, listing)
+            for count, seen in enumerate(self._read_ahead(run, listing), start=1):
+                self._take(ledger, run, seen)
+                progress(count, len(listing.items), run.report.failed)
+            self._flush(ledger, run)
+            run.report.missing = len(run.missing)
+            if prune:
+                self._prune(run)
+            self.publisher.publish((), run.dropped)
+        run.report.seconds = time.monotonic() - began
+        return run.report
+
+    def delete(self, document_ids: Sequence[str]) -> None:
+        """Delete documents: they are gone from the next search on, and their text and bytes are forgotten."""
+        with writer_lock(self.lock_file, "deleting documents", self.lock_wait):
+            rows, hashes = delete_documents(self.catalog, document_ids)
+            for name in hashes:
+                self.blobs.forget(name)
+            self.publisher.publish((), rows)
+
+    def recover(self) -> None:
+        """Undo what an interrupted run left half done, and let the index follow the catalog."""
+        abandon_unpublished(self.catalog)
+        self.publisher.repair()
+
+    def _begin(self, ledger: Ledger, source: str, listing: Listing) -> _Run:
+        known = ledger.known()
+        listed = {item.external_id for item in listing.items}
+        # Access first: new content of a document must never meet the rules of yesterday.
+        concerned = [one for key, one in known.items() if listing.complete or key in listed]
+        decided = [(one, listing.decide(one.external_id)) for one in concerned]
+        stale = [(one, decision) for one, decision in decided if decision and _differs(one, decision)]
+        report = IngestReport(source)
+        report.access_changed = ledger.apply_access(stale)
+        missing = {key: one for key, one in known.items() if key not in listed} if listing.complete else {}
+        return _Run(report, known, missing)
+
+    def _read_ahead(self, run: _Run, listing: Listing) -> Iterator[_Seen]:
+        """Read and parse on a thread while the caller embeds and writes; the parser works in a process of its own."""
+        ahead: queue.Queue[_Seen | BaseException | None] = queue.Queue(maxsize=32)
+        stop = threading.Event()
+
+        def put(entry: _Seen | BaseException | None) -> None:
+            while not stop.is_set():
+                with suppress(queue.Full):
+                    ahead.put(entry, timeout=0.2)
+                    return
+
+        def read() -> None:
+            try:
+                with closing(self.open_parser()) as parser:
+                    missing = {one.content_hash: one for one in run.missing.values() if one.state == "ready"}
+                    for item in listing.items:
+                        if stop.is_set():
+                            return
+                        put(self._look(item, run.known.get(item.external_id), missing, parser))
+                put(None)
+            except BaseException as error:  # noqa: BLE001 - carried over to the thread that reads the queue
+                put(error)
+
+        thread = threading.Thread(target=read, name="footnote-reader", daemon=True)
+        thread.start()
+        try:
+            while (entry := ahead.get()) is not None:
+                if isinstance(entry, BaseException):
+                    raise entry
+                yield entry
+        finally:
+            stop.set()
+            thread.join(timeout=60)
+
+    def _look(self, item: Item, known: Known | None, missing: dict[str, Known], parser: Parser) -> _Seen:
+        """Find out what has become of one item, reading no more of it than that takes."""
+        try:
+            data = item.load()
+        except OSError as error:
+            reason = f"the file could not be read ({error.strerror or error}); check its permissions"
+            return _Seen(item, known, error=UnreadableDocument("unreadable", reason))
+        except UnreadableDocument as error:
+            return _Seen(item, known, error=error)
+        seen = _Seen(item, known, content_hash(data), len(data))
+        if known is not None and _unchanged(known, seen.content_hash):
+            return seen
+        moved_from = missing.get(seen.content_hash)
+        if (
+            known is None
+            and moved_from is not None
+            and Path(moved_from.external_id).suffix == Path(item.external_id).suffix
+        ):
+            del missing[seen.content_hash]
+            return _Seen(item, known, seen.content_hash, seen.size_bytes, moved_from=moved_from)
+        try:
+            prepared = self._prepare(item, parser.parse(data, Path(item.external_id).name), seen)
+        except UnreadableDocument as error:
+            return _Seen(item, known, seen.content_hash, seen.size_bytes, error=error)
+        self.blobs.keep(data)
+        return _Seen(item, known, seen.content_hash, seen.size_bytes, prepared=prepared)
+
+    def _prepare(self, item: Item, parsed: Parsed, seen: _Seen) -> Prepared:
+        title = parsed.title or Path(item.external_id).stem
+        parsed = Parsed(parsed.text, parsed.blocks, title, parsed.media_type, parsed.metadata)
+        chunks = tuple(chunk(parsed, self.encoder.count_tokens, self.encoder.window_tokens))
+        if not chunks:
+            raise UnreadableDocument("empty", "the document holds no text")
+        language = detect(parsed.text[:4000])
+        return Prepared(
+            external_id=item.external_id,
+            uri=item.uri,
+            decision=item.decision,
+            content_hash=seen.content_hash,
+            parser=PARSER_VERSION,
+            size_bytes=seen.size_bytes,
+            title=title,
+            media_type=parsed.media_type,
+            language=language,
+            text=parsed.text,
+            chunks=chunks,
+            chunk_languages=tuple(detect(parsed.text[one.start : one.end]) for one in chunks),
+            vector_hashes=tuple(content_hash(embedding_text(title, one, parsed.text)) for one in chunks),
+        )
+
+    def _take(self, ledger: Ledger, run: _Run, seen: _Seen) -> None:
+        """Account for one item, and write a batch when it is full."""
+        report, item = run.report, seen.item
+        if seen.error is not None:
+            report.fail(Failure(item.external_id, seen.error.verdict, seen.error.reason))
+            ledger.fail(
+                item.external_id,
+                item.uri,
+                item.decision,
+                seen.error,
+                (seen.content_hash, PARSER_VERSION, seen.size_bytes),
+            )
+        elif seen.moved_from is not None:
+            ledger.move(seen.moved_from, item.external_id, item.uri, item.decision)
+            run.missing.pop(seen.moved_from.external_id, None)
+            report.updated += 1
+            report.moved += 1
+        elif seen.prepared is not None:
+            run.batch_began = run.batch_began if run.batch else time.monotonic()
+            run.batch.append(seen)
+            if (
+                sum(len(one.prepared.chunks) for one in run.batch if one.prepared) >= BATCH_CHUNKS
+                or time.monotonic() - run.batch_began > BATCH_SECONDS
+            ):
+                self._flush(ledger, run)
+        elif seen.known is not None and seen.known.failure_verdict is not None:
+            report.fail(Failure(item.external_id, seen.known.failure_verdict, seen.known.failure_cause or ""))
+        else:
+            report.unchanged += 1
+
+    def _flush(self, ledger: Ledger, run: _Run) -> None:
+        """Stage a batch, publish its generation, make it current."""
+        if not run.batch:
+            return
+        batch = [seen.prepared for seen in run.batch if seen.prepared]
+        staged = ledger.stage(batch, self._embed(ledger, batch), self.encoder.fingerprint)
+        self.publisher.publish([row for one in staged for row in one.rows], run.dropped)
+        run.dropped = ledger.publish(staged)
+        fresh = sum(seen.known is None for seen in run.batch)
+        run.report.added += fresh
+        run.report.updated += len(run.batch) - fresh
+        run.report.chunks += sum(len(one.chunks) for one in batch)
+        run.batch.clear()
+
+    def _embed(self, ledger: Ledger, batch: Iterable[Prepared]) -> dict[str, NDArray[np.float16]]:
+        texts = {
+            hash_: embedding_text(prepared.title, one, prepared.text)
+            for prepared in batch
+            for hash_, one in zip(prepared.vector_hashes, prepared.chunks, strict=True)
+        }
+        missing = ledger.missing_vectors(texts, self.encoder.fingerprint)
+        vectors = self.encoder.encode([texts[hash_] for hash_ in missing]).astype(np.float16)
+        return dict(zip(missing, vectors, strict=True))
+
+    def _prune(self, run: _Run) -> None:
+        gone = [one.document_id for one in run.missing.values()]
+        rows, hashes = delete_documents(self.catalog, gone)
+        for name in hashes:
+            self.blobs.forget(name)
+        run.dropped += rows
+        run.report.deleted, run.report.missing = len(gone), 0
+
+
+def _differs(known: Known, decision: Decision) -> bool:
+    return known.rule != decision.rule or known.access_digest != lists_digest(decision.lists)
+
+
+def _unchanged(known: Known, hash_: str) -> bool:
+    settled = known.state == "ready" or (known.state == "failed" and known.failure_verdict not in _PASSING_VERDICTS)
+    return settled and known.content_hash == hash_ and known.parser == PARSER_VERSION
