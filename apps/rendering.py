@@ -1,0 +1,81 @@
+"""Results as the published JSON, the same on the command line and over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from core.answers import Answer, Hit, SearchResult
+from governance.doors import DocumentView
+
+
+def search_json(result: SearchResult, audit_id: str) -> dict[str, Any]:
+    """A ranking: `query`, `principal`, `hits` (best first), `timings_ms`, `audit_id`."""
+    return {
+        "query": result.query,
+        "principal": str(result.principal),
+        "hits": [_hit(hit) for hit in result.hits],
+        "timings_ms": dict(result.timings_ms),
+        "audit_id": audit_id,
+    }
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer or an abstention; `nearest` holds the readable documents that came near."""
+    return {
+        "question": answer.question,
+        "principal": str(answer.principal),
+        "answer": answer.text,
+        "abstained": answer.abstained,
+        "reason": answer.reason,
+        "citations": [{**asdict(citation), "heading": list(citation.heading)} for citation in answer.citations],
+        "claims": [
+            {"text": claim.text, "markers": list(claim.markers), "support": claim.support} for claim in answer.claims
+        ],
+        "nearest": [asdict(document) for document in answer.nearest],
+        "safety": answer.safety,
+        "mode": answer.mode,
+        "model": answer.model,
+        "usage": dict(answer.usage),
+        "timings_ms": dict(answer.timings_ms),
+        "audit_id": answer.audit_id,
+    }
+
+
+def document_json(view: DocumentView) -> dict[str, Any]:
+    """A document's record, without text; `failure` says why the newest bytes could not be read, else null."""
+    failure = {"verdict": view.failure_verdict, "cause": view.failure_cause} if view.failure_verdict else None
+    return {
+        "document_id": view.document_id,
+        "source": view.source,
+        "external_id": view.external_id,
+        "uri": view.uri,
+        "title": view.title,
+        "media_type": view.media_type,
+        "language": view.language,
+        "version": view.version,
+        "chunks": view.chunks,
+        "state": view.state,
+        "updated": view.updated.isoformat(),
+        "failure": failure,
+    }
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    passage = hit.passage
+    return {
+        "rank": hit.rank,
+        "score": hit.score,
+        "chunk_id": passage.chunk_id,
+        "document_id": passage.document_id,
+        "version": passage.version,
+        "source": passage.source,
+        "external_id": passage.external_id,
+        "uri": passage.uri,
+        "title": passage.title,
+        "heading": list(passage.heading),
+        "page": passage.page,
+        "start": passage.start,
+        "end": passage.end,
+        "text": passage.text,
+    }
