@@ -54,7 +54,8 @@ def sqlite_engine(path: Path, wait_s: float, *, read_only: bool) -> sa.Engine:
     def configure(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         # Bytes that are no UTF-8 must reach the verifier and not stop it.
         connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-        connection.execute("PRAGMA synchronous = FULL")
+        if not read_only:
+            connection.execute("PRAGMA synchronous = FULL")
 
     if not read_only:
         _create_file(path, engine)

@@ -80,10 +80,11 @@ def verify(database: sa.Engine | Path, keys: KeyStore, folder: Path) -> Report:
             if chain not in walks:
                 walks[chain] = _Walk(chain, None)
             walks[chain].meet(row, chain_keys.record)
-    except DBAPIError as error:
+    except (DBAPIError, UnicodeDecodeError) as error:  # SQLite's complaints quote what the damaged file holds
         if engine is database:
             raise
-        broken = Flaw(_UNREADABLE, None, f"the database cannot be read any further ({error.orig})")
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        broken = Flaw(_UNREADABLE, None, f"the database cannot be read any further ({cause})")
     finally:
         if engine is not database:
             engine.dispose()
@@ -130,9 +131,8 @@ class _Walk:
             missing = f"it is missing, and the chain's head names record {self._head.sequence}: the tail was cut"
             self._note(self._last.sequence + 1, missing)
         if self._head is None and self.flaw is None:
-            self.flaw = Flaw(
-                self._chain, None, "the chain's head is missing or was altered, so a cut tail would not show"
-            )
+            reason = "the chain's head is missing or was altered, so that a cut tail would not show"
+            self.flaw = Flaw(self._chain, None, reason)
 
     def _note(self, sequence: int, reason: str) -> None:
         if self.flaw is None or self.flaw.sequence is None or sequence < self.flaw.sequence:
