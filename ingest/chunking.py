@@ -25,6 +25,7 @@ LEAST_ROOM_TOKENS = 16
 # any language has fewer of them to a token.
 _CHARACTERS_PER_TOKEN = 8
 _WHOLE_CHARACTERS = 240
+_JOIN_TOKENS = 2
 _SENTENCE_END = re.compile(
     r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\W\d_]|[\"'“‘(\[\d])"  # most scripts put a space after a sentence,
     r"|(?<=[。！？｡])[」』”’）]*"  # Chinese and Japanese none
@@ -52,10 +53,9 @@ def chunk(parsed: Parsed, count_tokens: CountTokens, window: int) -> list[Chunk]
     special, title = count_tokens(["", parsed.title])
     if window - title < LEAST_ROOM_TOKENS:
         raise WrongUsage(f"The title takes {title} of {window} tokens; shorten it, so that text fits under it.")
-    document = _Document(parsed, count_tokens, special, window - title)
+    document = _Document(parsed, count_tokens, special, title, window - title)
     groups = _merged(_sections(document), document.room)
-    spans = [span for group in groups for span in _spans(_packed(group, document))]
-    chunks = _fitting([document.chunk(start, end) for start, end in spans], document, window)
+    chunks = _fitting([document.draft(run) for group in groups for run in _packed(group, document)], document, window)
     return [replace(piece, ordinal=ordinal) for ordinal, piece in enumerate(chunks)]
 
 
@@ -70,12 +70,21 @@ class _Atom:
 
 
 @dataclass(frozen=True)
+class _Draft:
+    """A chunk and the most tokens that it can take with all that stands above it."""
+
+    chunk: Chunk
+    most_tokens: int
+
+
+@dataclass(frozen=True)
 class _Document:
-    """A parsed document with its token counts; `room` is what the title leaves of the window."""
+    """A parsed document with its token counts: `title` tokens with the special ones, `room` what is left for text."""
 
     parsed: Parsed
     count_tokens: CountTokens
     special: int
+    title: int
     room: int
 
     @cached_property
@@ -154,6 +163,19 @@ class _Document:
         header, _, below = self.headers.get(first, ("", 0, end))
         return Chunk(0, start, end, self.shortened(path), blocks[first].page, header if start > below else "")
 
+    def draft(self, run: Sequence[_Atom]) -> _Draft:
+        """The chunk of consecutive atoms.
+
+        Tokenizers part words at white space first, so the tokens of a text are at most those of its pieces, one for
+        each character of white space between them, and `_JOIN_TOKENS` where a word's place in the line matters.
+        """
+        piece = self.chunk(run[0].start, run[-1].end)
+        between = piece.end - piece.start - sum(atom.end - atom.start for atom in run)
+        header = self.headers[run[0].block][1] + _JOIN_TOKENS if piece.header else 0
+        path = sum(self.heading_tokens.get(heading, self.room // 3) + _JOIN_TOKENS for heading in piece.heading)
+        span = sum(atom.tokens + _JOIN_TOKENS for atom in run) + between
+        return _Draft(piece, self.title + path + header + span)
+
 
 @dataclass(frozen=True)
 class _Section:
@@ -209,17 +231,22 @@ def _packed(section: _Section, document: _Document) -> Iterator[list[_Atom]]:
     if section.tokens <= room:
         yield list(section.atoms)
         return
-    goal = section.tokens / -(-section.tokens // max(1, min(GOAL_TOKENS, room)))
+    most = max(1, min(GOAL_TOKENS, room))
+    left = section.tokens
+    goal = left / -(-left // most)
     run: list[_Atom] = []
     taken = 0
     for atom in section.atoms:
         if run and (taken + atom.tokens > room or _is_full(run[-1], atom, taken, goal, document)):
             yield run
             run = []
+            # What is left is shared out anew, so that no short end remains.
+            goal = left / -(-left // most)
             header = document.headers.get(atom.block)
             taken = header[1] if header and atom.start > header[2] else 0
         run.append(atom)
         taken += atom.tokens
+        left -= atom.tokens
     yield run
 
 
@@ -228,10 +255,6 @@ def _is_full(last: _Atom, coming: _Atom, taken: int, goal: float, document: _Doc
     if document.parsed.blocks[last.block].kind is BlockKind.HEADING:
         return False
     return taken >= 0.8 * goal if last.block != coming.block else taken + coming.tokens / 2 > goal
-
-
-def _spans(runs: Iterable[list[_Atom]]) -> Iterator[tuple[int, int]]:
-    return ((run[0].start, run[-1].end) for run in runs)
 
 
 def _atoms(document: _Document) -> list[_Atom]:
@@ -288,15 +311,16 @@ def _cut(text: str, start: int, end: int, last: int) -> int:
     return end
 
 
-def _fitting(chunks: list[Chunk], document: _Document, window: int) -> list[Chunk]:
-    """The same chunks, those over the window made smaller until the tokens of every one have been counted to fit."""
+def _fitting(drafts: Sequence[_Draft], document: _Document, window: int) -> list[Chunk]:
+    """The chunks in order, those over the window made smaller; what may be over is counted as it will be embedded."""
     text, title = document.parsed.text, document.parsed.title
-    fitting: dict[int, Chunk] = {}
-    while chunks:
-        counts = document.count_tokens([embedding_text(title, piece, text) for piece in chunks])
-        fitting.update((piece.start, piece) for piece, count in zip(chunks, counts, strict=True) if count <= window)
-        over = [piece for piece, count in zip(chunks, counts, strict=True) if count > window]
-        chunks = [part for piece in over for part in _smaller(piece, document)]
+    fitting = {draft.chunk.start: draft.chunk for draft in drafts if draft.most_tokens <= window}
+    doubtful = [draft.chunk for draft in drafts if draft.most_tokens > window]
+    while doubtful:
+        counts = document.count_tokens([embedding_text(title, piece, text) for piece in doubtful])
+        judged = list(zip(doubtful, counts, strict=True))
+        fitting.update((piece.start, piece) for piece, count in judged if count <= window)
+        doubtful = [part for piece, count in judged if count > window for part in _smaller(piece, document)]
     return [fitting[start] for start in sorted(fitting)]
 
 

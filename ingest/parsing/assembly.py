@@ -11,7 +11,8 @@ from core.errors import UnreadableDocument
 # A title stands above every chunk in the embedder's window, so it must leave room for the chunk.
 TITLE_CHARACTERS = 120
 
-_SOFT_HYPHEN = "\N{SOFT HYPHEN}"
+# What shows nothing and breaks words for a search: soft hyphens, and controls that broken fonts and old files leave.
+_SHOWS_NOTHING = dict.fromkeys([*range(1, 9), *range(14, 32), 0x7F, 0xAD]) | {0x0B: "\n", 0x0C: "\n"}
 _META_TITLE_NOISE = re.compile(
     r"^(microsoft |untitled|document\d*$|presentation\d*$|no title)|\.(docx?|pdf|indd|odt|p65)$"
 )
@@ -27,7 +28,7 @@ class Assembly:
 
     def add(self, kind: BlockKind, text: str, *, level: int | None = None, page: int | None = None) -> None:
         """Append one block of `text`, cleaned; a block without a visible character is left out."""
-        text = clean_text(text.replace(_SOFT_HYPHEN, ""))
+        text = clean_text(text.translate(_SHOWS_NOTHING))
         text = text.strip("\n").rstrip() if kind is BlockKind.CODE else text.strip()
         if not text or text.isspace():
             return
@@ -60,7 +61,7 @@ class Assembly:
 
 def short_title(title: str) -> str:
     """One clean line of at most `TITLE_CHARACTERS`, cut between words where it has any."""
-    line = " ".join(clean_text(title.replace(_SOFT_HYPHEN, "")).split())
+    line = " ".join(clean_text(title.translate(_SHOWS_NOTHING)).split())
     if len(line) <= TITLE_CHARACTERS:
         return line
     head = line[: TITLE_CHARACTERS - 1]

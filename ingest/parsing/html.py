@@ -21,7 +21,7 @@ _NEVER_SHOWN = _tags(
     "input textarea -comment"
 )
 _NAVIGATION = _tags("nav menu")
-_NAVIGATION_ROLES = _tags("navigation search menu menubar toolbar contentinfo")
+_NAVIGATION_ROLES = _tags("navigation search contentinfo")
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCKS = _tags(
