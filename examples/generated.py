@@ -251,7 +251,7 @@ def ticket_exports(office: Office) -> Documents:
         "Beck Cloud": ("Alarm to wrong person", "Export in other language", "Second factor reset", "Late report"),
         "Scree": ("Cannot scan in cold store", "Crash at start", "Signature missing"),
     }
-    agents = [office.names[agent] for agent in ("julie", "brian", "karim", "zofia")]
+    colleagues = [office.names[colleague] for colleague in ("julie", "brian", "karim", "zofia")]
     customers = [fact["customer"] for fact in office.facts("accounts")]
     number = 41_200
     for month in range(1, 11):
@@ -261,8 +261,8 @@ def ticket_exports(office: Office) -> Documents:
             product = office.chance.choice(list(subjects))
             subject = office.chance.choice(subjects[product])
             hours = round(office.chance.lognormvariate(1.6, 0.9), 1)
-            customer, agent = office.chance.choice(customers), office.chance.choice(agents)
-            rows.append([f"T-{number}", opened, customer, product, subject, agent, hours])
+            customer, closer = office.chance.choice(customers), office.chance.choice(colleagues)
+            rows.append([f"T-{number}", opened, customer, product, subject, closer, hours])
         header = "ticket,opened,customer,product,subject,closed_by,hours_to_close"
         yield f"support/tickets/2026-{month:02}.csv", table(header, rows)
 

@@ -127,6 +127,18 @@ def test_the_demo_asks_two_people_four_questions_and_one_of_them_twice() -> None
     assert len(QUESTIONS["more"]) == 30
 
 
+def test_the_documents_speak_of_everybody_on_the_roster(parsed: dict[str, Parsed]) -> None:
+    everything = " ".join(folded(document.text) for document in parsed.values())
+
+    assert [person for person, facts in PEOPLE.items() if facts["name"] not in everything] == []
+
+
+def test_one_pdf_is_long_enough_to_cite_by_page(parsed: dict[str, Parsed]) -> None:
+    pages = [block.page for name, document in parsed.items() if name.endswith(".pdf") for block in document.blocks]
+
+    assert max(page or 0 for page in pages) >= 3
+
+
 @pytest.mark.parametrize("person", ["user:ben", "user:tom", "user:grace"])
 def test_nothing_outside_the_deal_mentions_the_acquisition(
     person: str, folder: Folder, parsed: dict[str, Parsed]
