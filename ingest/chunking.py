@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from core.documents import Block, BlockKind, Chunk, Parsed, embedding_text
 from core.errors import WrongUsage
@@ -71,10 +71,10 @@ class _Atom:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A chunk and the most tokens that it can take with all that stands above it."""
+    """A chunk and the most tokens that it can take with all that stands above it, None if only counting can tell."""
 
     chunk: Chunk
-    most_tokens: int
+    most_tokens: int | None
 
 
 @dataclass(frozen=True)
@@ -167,14 +167,20 @@ class _Document:
         """The chunk of consecutive atoms.
 
         Tokenizers part words at white space first, so the tokens of a text are at most those of its pieces, one for
-        each character of white space between them, and `_JOIN_TOKENS` where a word's place in the line matters.
+        each character of white space between them, and `_JOIN_TOKENS` where a word's place in the line matters. Where
+        a cut went through a word nothing of the kind holds.
         """
         piece = self.chunk(run[0].start, run[-1].end)
+        whole_words = all(after.start > before.end for before, after in pairwise(run))
+        header, header_tokens, header_end = self.headers.get(run[0].block, ("", 0, 0))
+        if piece.header and header_end - self.parsed.blocks[run[0].block].start > len(header):
+            whole_words = False
+        if not whole_words or not all(heading in self.heading_tokens for heading in piece.heading):
+            return _Draft(piece, None)
         between = piece.end - piece.start - sum(atom.end - atom.start for atom in run)
-        header = self.headers[run[0].block][1] + _JOIN_TOKENS if piece.header else 0
-        path = sum(self.heading_tokens.get(heading, self.room // 3) + _JOIN_TOKENS for heading in piece.heading)
-        span = sum(atom.tokens + _JOIN_TOKENS for atom in run) + between
-        return _Draft(piece, self.title + path + header + span)
+        above = sum(self.heading_tokens[heading] + _JOIN_TOKENS for heading in piece.heading)
+        above += header_tokens + _JOIN_TOKENS if piece.header else 0
+        return _Draft(piece, self.title + above + between + sum(atom.tokens + _JOIN_TOKENS for atom in run))
 
 
 @dataclass(frozen=True)
@@ -314,8 +320,13 @@ def _cut(text: str, start: int, end: int, last: int) -> int:
 def _fitting(drafts: Sequence[_Draft], document: _Document, window: int) -> list[Chunk]:
     """The chunks in order, those over the window made smaller; what may be over is counted as it will be embedded."""
     text, title = document.parsed.text, document.parsed.title
-    fitting = {draft.chunk.start: draft.chunk for draft in drafts if draft.most_tokens <= window}
-    doubtful = [draft.chunk for draft in drafts if draft.most_tokens > window]
+    fitting: dict[int, Chunk] = {}
+    doubtful: list[Chunk] = []
+    for draft in drafts:
+        if draft.most_tokens is not None and draft.most_tokens <= window:
+            fitting[draft.chunk.start] = draft.chunk
+        else:
+            doubtful.append(draft.chunk)
     while doubtful:
         counts = document.count_tokens([embedding_text(title, piece, text) for piece in doubtful])
         judged = list(zip(doubtful, counts, strict=True))
