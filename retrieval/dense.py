@@ -92,7 +92,9 @@ def _scan(selection: Selection, number: int, query: NDArray[np.float32], depth: 
     segment = selection.segments[number]
     scale = _LARGEST_CODE / max(float(np.abs(query).max()), float(np.finfo(np.float32).tiny))
     scaled = np.rint(query * np.float32(scale))
-    products, positions = _search_codes(segment, scaled, depth, selection.bitmaps[number])
+    everything = selection.counts[number] == len(segment.arrays.rows)
+    readable = None if everything else selection.bitmaps[number]
+    products, positions = _search_codes(segment, scaled, depth, readable)
     scores = products * np.float32(1 / (segment.record.scale * scale))
     error = _bound(query, scaled / np.float32(scale), segment.record.residual)
     slots = selection.slots[number][positions].astype(np.int64)
@@ -100,11 +102,13 @@ def _scan(selection: Selection, number: int, query: NDArray[np.float32], depth: 
 
 
 def _search_codes(
-    segment: Segment, query: NDArray[np.float32], depth: int, readable: NDArray[np.uint8]
+    segment: Segment, query: NDArray[np.float32], depth: int, readable: NDArray[np.uint8] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """FAISS's best products, best first, among the chunks whose bits are set, and where they stand."""
+    """FAISS's best products, best first, among the chunks whose bits are set (or all), and where they stand."""
     faiss_api: Any = faiss  # its own annotations know neither numpy arrays nor keyword arguments
-    parameters = faiss_api.SearchParameters(sel=faiss_api.IDSelectorBitmap(readable))
+    parameters = None
+    if readable is not None:
+        parameters = faiss_api.SearchParameters(sel=faiss_api.IDSelectorBitmap(readable))
     products, positions = segment.codes.search(query[None, :], depth, params=parameters)
     return products[0], positions[0]
 

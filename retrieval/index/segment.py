@@ -124,7 +124,8 @@ def open_segment(folder: Path, record: SegmentRecord) -> Segment:
     for name, file in record.files.items():
         if (place / name).stat().st_size != file.size:
             raise _damaged(place / name)
-    loaded = {field: np.load(place / f"{field}.npy", mmap_mode="r") for field in ARRAYS}
+    # Plain arrays over the maps: numpy's own class for them makes every slice slower.
+    loaded = {field: np.load(place / f"{field}.npy", mmap_mode="r").view(np.ndarray) for field in ARRAYS}
     codes = faiss.read_index(str(place / CODES), faiss.IO_FLAG_MMAP_IFC) if CODES in record.files else None
     dropped = BitMap.deserialize((place / record.dropped).read_bytes()) if record.dropped else BitMap()
     return Segment(record, SegmentArrays(**loaded), codes, dropped)

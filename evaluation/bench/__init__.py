@@ -1,0 +1,1 @@
+"""Speed: systems and workloads in, figures side by side out."""
