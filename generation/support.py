@@ -1,0 +1,84 @@
+"""How well evidence supports a claim: what an answer's every sentence must pass before anybody sees it.
+
+A cheap stand-in for natural-language inference, for text that is quoted or nearly so: the claim's terms must be in the
+evidence, its numbers and names exactly, and both must agree on negation; embeddings forgive a change of words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import regex
+
+from generation.terms import STOP_WORDS, terms, words
+from inference.encoder import Encoder
+
+# Fitted by evaluation/fit_support.py.
+_INTERCEPT = -4.0
+_WEIGHTS = {"coverage": 5.0, "cosine": 3.5, "numbers_missing": -4.0, "names_missing": -3.0, "negation_differs": -3.5}
+
+_NUMBER = regex.compile(r"\p{N}+(?:[.,:/]\p{N}+)*")
+_NAME = regex.compile(r"\p{Lu}[\p{L}\p{M}\p{N}]+")
+_NEGATION = regex.compile(
+    r"(?i)\b(?:no|not|never|none|nobody|nothing|neither|nor|cannot|without|fail(?:s|ed)? to|\w+n['’]t|nicht|kein\w*|"
+    r"niemals|jamás|nunca|ningún\w*|ne\b.{1,20}\bpas|не|нет|никогда|nu|không)\b|不|没|沒|无|無|未|ไม่|नहीं|لا|ليس|لم|لن"
+)
+
+
+def support(claim: str, evidence: Sequence[str], encoder: Encoder, language: str = "en") -> float:
+    """How well the sentences of `evidence`, taken together, support `claim`: from 0 to 1.
+
+    1 when the claim stands in the evidence as a whole sentence. `language` is the evidence's.
+    """
+    folded = _fold(claim)
+    if not folded or not evidence:
+        return 0.0
+    if any(folded == _fold(sentence) for sentence in evidence):
+        return 1.0
+    vectors = encoder.encode([claim, *evidence])
+    return support_given(claim, evidence, vectors[1:] @ vectors[0], language)
+
+
+def support_given(claim: str, evidence: Sequence[str], cosines: Sequence[float], language: str = "en") -> float:
+    """As `support`, with the claim's cosine to each sentence of `evidence` already at hand."""
+    features = support_features(claim, evidence, cosines, language)
+    return 1 / (1 + math.exp(-_INTERCEPT - sum(_WEIGHTS[name] * value for name, value in features.items())))
+
+
+def support_features(
+    claim: str, evidence: Sequence[str], cosines: Sequence[float], language: str = "en"
+) -> dict[str, float]:
+    """The numbers that `support` weighs, by the names of `_WEIGHTS`."""
+    together = " ".join(evidence)
+    nearest = evidence[int(np.argmax(cosines))]
+    claimed = set(terms(claim, language))
+    return {
+        "coverage": _share(claimed, set(terms(together, language))),
+        "cosine": max(0.0, float(max(cosines))),
+        "numbers_missing": 1 - _share(_numbers(claim), _numbers(together)),
+        "names_missing": 1 - _share(_names(claim), {word.casefold() for word in words(together)}),
+        "negation_differs": float(bool(_NEGATION.search(claim)) != bool(_NEGATION.search(nearest))),
+    }
+
+
+def _share(wanted: set[str], present: set[str]) -> float:
+    return len(wanted & present) / len(wanted) if wanted else 1.0
+
+
+def _numbers(text: str) -> set[str]:
+    return {match.group().replace(",", "") for match in _NUMBER.finditer(text)}
+
+
+def _names(text: str) -> set[str]:
+    return {match.group().casefold() for match in _NAME.finditer(text)} - STOP_WORDS
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.split()).casefold().strip(" .。।!?")
+
+
+def mean_support(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found) if found else 0.0
