@@ -92,9 +92,9 @@ def free_slot(folder: Path, key: bytes, start: int = 0) -> ChainSlot:
 
 def read_head(folder: Path, chain: str, key: bytes) -> Head | None:
     """The head of a chain, or None if it was not written with this key; raises `FileNotFoundError`."""
-    for attempt in range(3):
+    for attempt in range(5):
         if attempt:
-            time.sleep(0.001)  # a reader may come while the line is being overwritten
+            time.sleep(0.005)  # a line read while it is being overwritten is half old and half new
         match = _LINE.fullmatch((folder / "heads" / chain).read_bytes())
         if match:
             head = Head(int(match[1]), bytes.fromhex(match[2].decode()))

@@ -322,6 +322,42 @@ def test_a_damaged_chain_is_never_written_again_so_its_evidence_stays(home: Audi
     assert [(flaw.chain, flaw.sequence) for flaw in report.flaws] == [("0", 9)]
 
 
+def test_a_deleted_head_stays_missed_after_the_log_is_written_again(home: AuditHome) -> None:
+    """Otherwise the next command would cover up a tail that was cut together with its head."""
+    with home.raw() as database:
+        database.execute("DELETE FROM audit_records WHERE chain = '0' AND sequence = 9")
+    (home.heads / "0").unlink()
+
+    assert {record.chain for record in home.write(2)} == {"1"}
+    assert first_bad(home.verify()) == ("0", None)
+
+
+@pytest.mark.parametrize(("written", "named"), [(2, 11), (1, 10)], ids=["by the next record", "by the head"])
+def test_a_record_of_another_history_of_the_chain_is_found(
+    home: AuditHome, tmp_path: Path, written: int, named: int
+) -> None:
+    """After a restore from a backup the key has signed two records of one number; they must not be mixed."""
+    other = home.copy(tmp_path / "other")
+    other.write(written)
+    home.write(written)
+    with other.raw() as database:
+        foreign = rows(database)["0", 10]
+    with home.raw() as database:
+        database.execute("DELETE FROM audit_records WHERE chain = '0' AND sequence = 10")
+        insert(database, foreign)
+
+    assert first_bad(home.verify()) == ("0", named)
+
+
+def test_a_head_read_while_it_is_being_written_is_read_again(home: AuditHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = home.heads / "0"
+    whole = head.read_bytes()
+    head.write_bytes(whole[:60] + b"0" * 30 + whole[90:])
+    monkeypatch.setattr("governance.audit.chain.time.sleep", lambda _: head.write_bytes(whole))
+
+    assert home.verify().ok
+
+
 def test_verifying_while_records_are_written_finds_nothing_wrong(home: AuditHome) -> None:
     with home.log() as log:
         for _ in range(40):
