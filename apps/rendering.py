@@ -7,6 +7,7 @@ from typing import Any
 
 from core.answers import Answer, Hit, SearchResult
 from governance.doors import DocumentView
+from governance.identity import KeyView
 
 
 def search_json(result: SearchResult, audit_id: str) -> dict[str, Any]:
@@ -78,4 +79,17 @@ def _hit(hit: Hit) -> dict[str, Any]:
         "start": passage.start,
         "end": passage.end,
         "text": passage.text,
+    }
+
+
+def key_json(view: KeyView) -> dict[str, Any]:
+    """An API key without its secret."""
+    return {
+        "key_id": view.key_id,
+        "name": view.name,
+        "principal": str(view.principal),
+        "scopes": list(view.scopes),
+        "created": view.created.isoformat(),
+        "expires": view.expires.isoformat() if view.expires else None,
+        "revoked": view.revoked.isoformat() if view.revoked else None,
     }

@@ -97,7 +97,7 @@ class Ledger:
         """Every document of the source that is not deleted, by external id."""
         query = (
             select(
-                Document.id,
+                Document.id.label("document_id"),
                 Document.external_id,
                 Document.content_hash,
                 Document.parser,
@@ -106,14 +106,14 @@ class Ledger:
                 Document.failure_verdict,
                 Document.failure_cause,
                 Document.rule,
-                AccessSet.digest,
+                AccessSet.digest.label("access_digest"),
             )
             .join(Source, Source.id == Document.source_id)
             .join(AccessSet, AccessSet.id == Document.source_set_id)
             .where(Source.name == self._source, Document.state != "deleted")
         )
         with self._catalog.read() as session:
-            return {row.external_id: Known(*row.tuple()) for row in session.execute(query)}
+            return {row.external_id: Known(**row._mapping) for row in session.execute(query)}
 
     def apply_access(self, decisions: Sequence[tuple[Known, Decision]]) -> int:
         """Let the source's present rules hold for documents it already has; returns how many changed audience."""

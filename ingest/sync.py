@@ -33,10 +33,11 @@ class FolderRequest:
     allow: tuple[Grantee, ...] | None
     access_file: Path | None
     prune: Prune
-    max_bytes: int
 
 
-def sync_folder(ingestion: Ingestion, home: Path, request: FolderRequest, progress: Progress) -> IngestReport:
+def sync_folder(
+    ingestion: Ingestion, home: Path, request: FolderRequest, max_bytes: int, progress: Progress
+) -> IngestReport:
     """Make the source hold what the folder holds now.
 
     Raises `WrongUsage` for a missing path or invalid rules and `Conflict` for a refused prune, before any change.
@@ -53,7 +54,7 @@ def sync_folder(ingestion: Ingestion, home: Path, request: FolderRequest, progre
     if request.prune == "yes":
         _refuse_large_prune(folder, known)
     ledger.register(allow, access_file)
-    report = ingestion.run(ledger, request.source, _listing(folder, request.max_bytes), request.prune != "no", progress)
+    report = ingestion.run(ledger, request.source, _listing(folder, max_bytes), request.prune != "no", progress)
     report.warnings.extend(_unknown_names(ingestion, folder))
     return report
 

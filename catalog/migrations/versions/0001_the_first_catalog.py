@@ -104,7 +104,7 @@ def upgrade() -> None:
         sa.Column("created_at", catalog.models.UtcTime(timezone=True), nullable=False),
         sa.Column("updated_at", catalog.models.UtcTime(timezone=True), nullable=False),
         sa.Column("changed_epoch", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("state IN ('ready', 'failed', 'deleted')", name=op.f("ck_documents_state")),
+        sa.CheckConstraint("state IN ('pending', 'ready', 'failed', 'deleted')", name=op.f("ck_documents_state")),
         sa.ForeignKeyConstraint(["access_set_id"], ["access_sets.id"], name=op.f("fk_documents_access_set_id")),
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name=op.f("fk_documents_source_id")),
         sa.ForeignKeyConstraint(["source_set_id"], ["access_sets.id"], name=op.f("fk_documents_source_set_id")),
@@ -150,6 +150,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_document_versions")),
         sa.UniqueConstraint("document_id", "number", name=op.f("uq_document_versions_document_id_number")),
     )
+    with op.batch_alter_table("document_versions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_document_versions_document_id"), ["document_id"], unique=False)
+
     op.create_table(
         "grants",
         sa.Column("document_id", sa.String(length=32), nullable=False),
@@ -198,6 +201,9 @@ def downgrade() -> None:
 
     op.drop_table("chunks")
     op.drop_table("grants")
+    with op.batch_alter_table("document_versions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_document_versions_document_id"))
+
     op.drop_table("document_versions")
     op.drop_table("web_sessions")
     with op.batch_alter_table("memberships", schema=None) as batch_op:

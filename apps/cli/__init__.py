@@ -1,0 +1,1 @@
+"""The command `footnote`: words in, a home's answers out."""

@@ -1,0 +1,75 @@
+"""The entry of the command `footnote`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+import typer
+
+from apps.cli import access, audit, documents, evaluation, keys, operations, people, questions
+from apps.cli.demo import demo
+from apps.cli.shell import failures_in_words, flags, say
+
+app = typer.Typer(
+    name="footnote",
+    help="Answers from your organization's own documents, every sentence with its source.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for room in (operations, documents, questions, evaluation):
+    room.add_to(app)
+app.command()(demo)
+app.add_typer(documents.app, name="documents", help="List, show and delete documents.")
+app.add_typer(people.groups, name="groups", help="Groups and their members.")
+app.add_typer(people.users, name="users", help="The people Footnote knows.")
+app.add_typer(keys.app, name="keys", help="API keys: scoped, expiring, shown once.")
+app.add_typer(access.app, name="access", help="Who may read a document, and why.")
+app.add_typer(audit.app, name="audit", help="The record of every answer and every change.")
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    show_version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    home: str = typer.Option("", "--home", metavar="DIR", help="The home (FOOTNOTE_HOME; default ./.footnote)."),
+) -> None:
+    if show_version:
+        say(f"footnote {version('footnote')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(2)
+
+
+def run() -> None:
+    """Run the command line of this process."""
+    arguments = _without_home(_with_prune_value(sys.argv[1:]))
+    try:
+        with failures_in_words():
+            app(arguments, standalone_mode=True, prog_name="footnote")
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+
+
+def _without_home(arguments: list[str]) -> list[str]:
+    """Take `--home DIR` out of the arguments wherever it stands: it belongs to every command."""
+    left: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            return [*left, argument, *rest]
+        if argument == "--home":
+            flags.values["home"] = next(rest, "")
+        elif argument.startswith("--home="):
+            flags.values["home"] = argument.removeprefix("--home=")
+        else:
+            left.append(argument)
+    return left
+
+
+def _with_prune_value(arguments: list[str]) -> list[str]:
+    """`--prune` may stand alone or carry `=force`; the parser below wants a value each time."""
+    return ["--prune=yes" if argument == "--prune" else argument for argument in arguments]

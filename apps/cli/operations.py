@@ -1,0 +1,93 @@
+"""Commands that make, serve and look after a home."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from apps.cli.shell import AsJson, emit, notes, opened_home, results, say, settings, table
+from apps.doctor import examine
+from wiring.home import init_home, upgrade_home
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the top level."""
+    app.command()(init)
+    app.command()(serve)
+    app.command("config")(show_config)
+    app.command()(doctor)
+    app.command()(upgrade)
+
+
+def init(as_json: AsJson = False) -> None:
+    """Create the home, and print an administrator's API key once."""
+    chosen = settings().settings
+    key = init_home(chosen)
+
+    def render() -> None:
+        say(f"Created {chosen.home}.")
+        say(f"Administrator's API key, shown this once: {key}")
+        say("Next: footnote ingest FOLDER --allow everyone, or with an access.yaml in the folder.")
+
+    emit(as_json, {"home": str(chosen.home), "admin_key": key}, render)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Serve the web API and the page until Ctrl-C."""
+    from apps.web.server import serve as serve_web
+
+    with opened_home(host=host, port=port) as home:
+        address = f"http://{home.settings.host}:{home.settings.port}"
+        serve_web(
+            home, home.settings.host, home.settings.port, ready=lambda: notes.print(f"Footnote is ready: {address}")
+        )
+
+
+def show_config(as_json: AsJson = False) -> None:
+    """Print every setting with its value, where it came from and what it means."""
+    views = settings().views()
+
+    def render() -> None:
+        rows = table("setting", "value", "from", "meaning")
+        for view in views:
+            rows.add_row(view.name, view.value, view.origin, view.meaning)
+        results.print(rows)
+
+    emit(as_json, [vars(view) for view in views], render)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look the home over: catalog, index checksums, audit chain, keys, encoder, disk. Exit 1 if something is wrong."""
+    findings = examine(settings().settings)
+
+    def render() -> None:
+        for finding in findings:
+            say(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject}: {finding.detail}")
+
+    emit(as_json, [vars(finding) for finding in findings], render)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def upgrade(as_json: AsJson = False) -> None:
+    """Bring a home of an older version, or of another embedding model, to this one."""
+    embedded = upgrade_home(settings().settings)
+    emit(as_json, {"embedded": embedded}, lambda: say(f"The home is up to date; {embedded} chunks were embedded anew."))
+
+
+def progress_bar() -> Progress:
+    """A bar with counts and the time that is left, on stderr; silent where that is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=notes,
+        transient=True,
+        disable=not notes.is_terminal,
+    )

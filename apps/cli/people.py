@@ -1,0 +1,113 @@
+"""Commands on people and groups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from apps.administration import require_group
+from apps.cli.shell import AsJson, administration, emit, grantees, opened_home, results, say, table, warn_unknown
+from apps.roster import apply_roster, read_roster
+from core.principals import Grantee, GranteeKind, parse_grantee, parse_principal
+from governance.access import membership
+
+groups = typer.Typer(no_args_is_help=True)
+users = typer.Typer(no_args_is_help=True)
+
+GroupName = Annotated[str, typer.Argument(help="The group, with or without `group:`.")]
+UserName = Annotated[str, typer.Argument(help="The person, with or without `user:`.")]
+
+
+@groups.command("list")
+def list_groups(as_json: AsJson = False) -> None:
+    """Every group and its direct members."""
+    with opened_home() as home:
+        administration(home).record("groups.list")
+        with home.catalog.read() as session:
+            views = membership.groups(session)
+
+    def render() -> None:
+        rows = table("group", "members")
+        for view in views:
+            rows.add_row(str(view.group), " ".join(map(str, view.members)))
+        results.print(rows)
+
+    emit(as_json, [{"group": str(v.group), "members": [str(m) for m in v.members]} for v in views], render)
+
+
+@groups.command("set")
+def set_group(
+    group: GroupName,
+    members: Annotated[list[str] | None, typer.Argument(help="user:ID or group:ID; none empties the group.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace a group's members. A member may be a group; a cycle is refused and named."""
+    named, chosen = _group(group), grantees(members or [])
+    with opened_home() as home:
+        administration(home).set_group(named, chosen)
+        warn_unknown(home, chosen)
+    document = {"group": str(named), "members": [str(member) for member in chosen]}
+    emit(as_json, document, lambda: say(f"{named} has {len(chosen)} member{'s' if len(chosen) != 1 else ''}."))
+
+
+@groups.command("load")
+def load_groups(
+    file: Annotated[Path, typer.Argument(help="YAML with `groups:` and, if you like, `people:`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bring in a whole roster of people and groups, all of it or nothing."""
+    roster = read_roster(file)
+    with opened_home() as home:
+        apply_roster(administration(home), roster)
+    document = {"groups": len(roster.groups), "people": len(roster.people)}
+    emit(as_json, document, lambda: say(f"{len(roster.groups)} groups and {len(roster.people)} people are known."))
+
+
+@groups.command("delete")
+def delete_group(group: GroupName, as_json: AsJson = False) -> None:
+    """Forget a group; it has no members from the next question on."""
+    named = _group(group)
+    with opened_home() as home:
+        administration(home).delete_group(named)
+    emit(as_json, {"deleted": str(named)}, lambda: say(f"{named} is deleted."))
+
+
+@users.command("list")
+def list_users(as_json: AsJson = False) -> None:
+    """Everybody Footnote knows, and the groups that name them."""
+    with opened_home() as home:
+        administration(home).record("users.list")
+        with home.catalog.read() as session:
+            views = membership.users(session)
+
+    def render() -> None:
+        rows = table("user", "name", "active", "groups")
+        for view in views:
+            rows.add_row(str(view.user), view.name, "yes" if view.active else "no", " ".join(map(str, view.groups)))
+        results.print(rows)
+
+    documents = [
+        {"user": str(v.user), "name": v.name, "active": v.active, "groups": [str(g) for g in v.groups]} for v in views
+    ]
+    emit(as_json, documents, render)
+
+
+@users.command("set")
+def set_user(
+    user: UserName,
+    name: Annotated[str, typer.Option(help="Display name.")] = "",
+    active: Annotated[bool, typer.Option("--active/--inactive", help="An inactive person reads nothing.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Make a person known, or change their name, or let them read nothing any more."""
+    named = parse_principal(user if user.startswith("user:") else f"user:{user}").grantee
+    with opened_home() as home:
+        administration(home).define_user(named, name, active)
+    document = {"user": str(named), "name": name, "active": active}
+    emit(as_json, document, lambda: say(f"{named} is {'active' if active else 'inactive'}."))
+
+
+def _group(name: str) -> Grantee:
+    return require_group(parse_grantee(name if name.startswith(f"{GranteeKind.GROUP}:") else f"group:{name}"))

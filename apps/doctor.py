@@ -1,0 +1,94 @@
+"""Looking a home over: every part asked whether it is well, without stopping at the first that is not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyroaring import BitMap
+from sqlalchemy import select
+
+from catalog import schema
+from catalog.models import ChunkRow
+from core.errors import FootnoteError
+from core.settings import Settings
+from wiring.home import Home, require_home
+
+_LOW_DISK_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, whether it is well, and the figure or the next step."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """One finding for each part of the home; raises nothing that a part could cause."""
+    findings = [_finding("home", lambda: _home(settings))]
+    if not findings[0].ok:
+        return findings
+    with Home(settings) as home:
+        checks: dict[str, Callable[[], str]] = {
+            "catalog": lambda: _catalog(home),
+            "index": lambda: _index(home),
+            "audit chain": lambda: _audit_chain(home),
+            "encoder": lambda: _encoder(home),
+            "disk": lambda: _disk(home),
+        }
+        findings += [_finding(subject, check) for subject, check in checks.items()]
+    return findings
+
+
+def _finding(subject: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, check())
+    except (FootnoteError, OSError, _Unwell) as error:
+        return Finding(subject, False, str(error))
+
+
+class _Unwell(Exception):
+    """A part works, and something about it is wrong."""
+
+
+def _home(settings: Settings) -> str:
+    require_home(settings)
+    return str(settings.home)
+
+
+def _catalog(home: Home) -> str:
+    schema.require_newest(home.catalog.engine)
+    return f"at schema {schema.newest()}"
+
+
+def _index(home: Home) -> str:
+    home.index_reader.verify()
+    snapshot = home.index_reader.snapshot()
+    with home.catalog.read() as session:
+        missing = BitMap(session.scalars(select(ChunkRow.id)).all()) - snapshot.rows()
+    if missing:
+        raise _Unwell(f"{len(missing)} chunks are not in the index: the next `footnote ingest` will add them")
+    return f"generation {snapshot.generation}, {len(snapshot.rows())} chunks, checksums right"
+
+
+def _audit_chain(home: Home) -> str:
+    report = home.verify_audit()
+    if not report.ok:
+        raise _Unwell(str(report))
+    return f"{report.records} records, none altered"
+
+
+def _encoder(home: Home) -> str:
+    home.encoder.encode_query("Is the encoder well?")
+    return home.encoder.fingerprint
+
+
+def _disk(home: Home) -> str:
+    free = shutil.disk_usage(home.layout.folder).free
+    if free < _LOW_DISK_BYTES:
+        raise _Unwell(f"{free / 1e6:.0f} MB are free: without space no audit record and so no answer")
+    return f"{free / 1e9:.1f} GB are free"
