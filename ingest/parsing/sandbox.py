@@ -20,6 +20,8 @@ from ingest.parsing.wire import LENGTHS, frame, read_reply
 
 PARSERS = "ingest.parsing.formats:parse"
 
+# After these a child is dead, or not to be trusted with another document.
+_ENDS_CHILD: frozenset[Verdict] = frozenset(("timeout", "oom", "crash", "too_large"))
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -65,14 +67,16 @@ class SandboxedParser:
             )
         child = self._ready_child()
         self._documents += 1
-        completed = False
         try:
-            head, body = child.ask(data, name, self._limits)
-            completed = True
-        finally:
-            if not completed:
+            return read_reply(*child.ask(data, name, self._limits))
+        except UnreadableDocument as failure:
+            if failure.verdict in _ENDS_CHILD:
                 self.close()
-        return read_reply(head, body)
+            raise
+        except BaseException:
+            # An interrupted exchange would leave this document's reply to the next one.
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the child, if one lives, with everything it may have started."""
