@@ -1,0 +1,115 @@
+"""A file is read as what it is, whatever it is called; what we do not read is refused by its kind."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+
+import docx
+import pytest
+
+from core.errors import UnreadableDocument
+from ingest.parsing.detection import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, TSV, detect
+from ingest.parsing.formats import PARSERS, parse
+
+
+def word_document() -> bytes:
+    document = docx.Document()
+    document.add_paragraph("Hello")
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
+
+
+def archive(*names: str, content: bytes = b"x") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in names:
+            target.writestr(name, content)
+    return buffer.getvalue()
+
+
+NOISE = random.Random(7).randbytes(4096)
+PNG = b"\x89PNG\r\n\x1a\n" + NOISE
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "media_type"),
+    [
+        (b"# Title", "policy.md", MARKDOWN),
+        (b"# Title", "policy.MD", MARKDOWN),
+        (b"# Title", "page.html.md.erb", MARKDOWN),
+        (b"<p>x</p>", "page.htm", HTML),
+        (b"<!DOCTYPE html><p>x</p>", "no-suffix", HTML),
+        (b"plain words", "README", PLAIN),
+        (b"plain words", "notes.txt", PLAIN),
+        (b"a,b\n1,2\n", "table.csv", CSV),
+        (b"a\tb\n1\t2\n", "table.tsv", TSV),
+        (b"a,b\n1,2\n", "really-text.xlsx", CSV),
+        (b"only words, and more\nhere\n", "really-text.docx", PLAIN),
+        (b"<html><body>x</body></html>", "really-html.pdf", HTML),
+        (b"%PDF-1.7\n...", "really-pdf.docx", PDF),
+        (b"\n\n%PDF-1.4\n...", "really-pdf.txt", PDF),
+        (word_document(), "really-word.pdf", DOCX),
+        (word_document(), "letter.docx", DOCX),
+        ("Übung".encode("utf-16"), "utf16.txt", PLAIN),
+        (b"padded" + bytes(64) + b"text", "nul.txt", PLAIN),
+    ],
+)
+def test_content_decides_and_the_name_only_among_kinds_of_text(data: bytes, name: str, media_type: str) -> None:
+    assert detect(data, name) == media_type
+    assert media_type in PARSERS
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "verdict", "said"),
+    [
+        (b"", "a.txt", "empty", "empty"),
+        (b"\xef\xbb\xbf \n\x00", "a.docx", "empty", "empty"),
+        (PNG, "picture.md", "unsupported", "PNG"),
+        (NOISE, "noise.txt", "unsupported", "binary"),
+        (NOISE, "noise.pdf", "unsupported", "binary"),
+        (archive("xl/workbook.xml"), "table.docx", "unsupported", "Excel"),
+        (archive("ppt/presentation.xml"), "slides.pptx", "unsupported", "PowerPoint"),
+        (archive("content.xml", "mimetype"), "text.odt", "unsupported", "OpenDocument"),
+        (archive("a.txt"), "things.zip", "unsupported", "unpack"),
+        (word_document()[:9_000], "cut.docx", "malformed", "damaged"),
+        (b"From: a@example.org\r\nSubject: x\r\n\r\nHi", "mail.eml", "unsupported", "e-mail"),
+        (b"import os\n", "tool.py", "unsupported", ".py"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), "old.doc", "unsupported", "2007"),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"),
+            "locked.docx",
+            "encrypted",
+            "password",
+        ),
+    ],
+)
+def test_what_is_not_read_is_refused_by_what_it_is(data: bytes, name: str, verdict: str, said: str) -> None:
+    with pytest.raises(UnreadableDocument, match=said) as failure:
+        parse(data, name)
+    assert failure.value.verdict == verdict
+
+
+def test_a_decompression_bomb_is_hostile_and_never_unpacked() -> None:
+    bomb = archive("word/document.xml", content=bytes(64 * 1024 * 1024))
+    assert len(bomb) < 100_000
+    with pytest.raises(UnreadableDocument, match="decompression bomb") as failure:
+        parse(bomb, "letter.docx")
+    assert failure.value.verdict == "hostile"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_word_document_that_declares_entities_is_hostile(encoding: str) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(word_document())) as source, zipfile.ZipFile(buffer, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "word/document.xml":
+                declared = '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><d>&x;</d>'
+                content = f'<?xml version="1.0" encoding="{encoding}"?>{declared}'.encode(encoding)
+            target.writestr(name, content)
+    with pytest.raises(UnreadableDocument, match="entities") as failure:
+        parse(buffer.getvalue(), "letter.docx")
+    assert failure.value.verdict == "hostile"
