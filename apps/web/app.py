@@ -1,0 +1,79 @@
+"""The web application of one home: its routes, and the layers around them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from apps.web import problems
+from apps.web.access_log import access_log
+from apps.web.body_limit import FORM_OVERHEAD_BYTES, BodyLimit
+from apps.web.boundary import Boundary
+from apps.web.metrics import Metrics
+from apps.web.readiness import Readiness
+from apps.web.routes import documents, groups, keys, operations, page, questions, session
+from apps.web.sign_in import COOKIE
+from wiring.home import Home
+
+_SECURITY_SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "From POST /v1/session."},
+}
+_PROBLEM = {
+    "description": "A problem document (RFC 9457)",
+    "content": {
+        problems.MEDIA_TYPE: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail", "code"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "code": {"type": "string"},
+                },
+            }
+        }
+    },
+}
+
+
+class WebApp(FastAPI):
+    """FastAPI, with the two ways to sign in added to its description."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document.setdefault("components", {})["securitySchemes"] = _SECURITY_SCHEMES
+        document["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+        return document
+
+
+def create_app(home: Home) -> FastAPI:
+    """The app that serves `home`, which the caller opens and closes. Loads the embedding model."""
+    _build_parts(home)
+    app = WebApp(
+        title="Footnote",
+        version=version("footnote"),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        responses={422: _PROBLEM, "default": _PROBLEM},
+    )
+    app.state.home = home
+    app.state.metrics = Metrics()
+    app.state.readiness = Readiness(home)
+    for subject in (page, operations, session, questions, documents, groups, keys):
+        app.include_router(subject.router)
+    problems.install(app)
+    upload_limit = home.settings.max_document_bytes + FORM_OVERHEAD_BYTES
+    app.add_middleware(BodyLimit, limits={documents.PATH: upload_limit})
+    app.add_middleware(Boundary, metrics=app.state.metrics, log=access_log())
+    return app
+
+
+def _build_parts(home: Home) -> None:
+    """Build what requests share before they come: on several threads at once, each might build its own."""
+    _ = (home.audit, home.gate, home.disclosure, home.search, home.ask, home.ingestion, home.index_reader)

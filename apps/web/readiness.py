@@ -1,0 +1,65 @@
+"""Whether this process can answer a question now: each part is tried, none is taken on trust."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from catalog import schema
+from core.errors import AuditUnavailable, Conflict, FootnoteError
+from wiring.home import Home
+
+_KEPT_SECONDS = 1.0
+
+
+class Readiness:
+    """What is not ready, by part. An answer is kept for a second, so that asking often costs little."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._missing: tuple[str, ...] = ()
+
+    def missing(self) -> tuple[str, ...]:
+        """The parts that do not work: of `catalog`, `index` and `audit`; none when ready."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._missing = tuple(part for part, check in self._checks().items() if not _holds(check))
+                self._until = time.monotonic() + _KEPT_SECONDS
+            return self._missing
+
+    def _checks(self) -> dict[str, Callable[[], None]]:
+        return {"catalog": self._catalog, "index": self._index, "audit": self._audit}
+
+    def _catalog(self) -> None:
+        """The database answers, and is at our schema."""
+        schema.require_newest(self._home.catalog.engine)
+
+    def _index(self) -> None:
+        """The present generation opens, and its vectors are our encoder's; a home without documents has none yet."""
+        snapshot = self._home.index_reader.snapshot()
+        if snapshot.fingerprint and snapshot.fingerprint != self._home.encoder.fingerprint:
+            raise Conflict("The index was made with another embedding model. Run `footnote upgrade`.")
+
+    def _audit(self) -> None:
+        """The log opens, is where it should be, and its disk takes a write."""
+        home = self._home
+        home.audit.append_all([])
+        if isinstance(home.audit_storage, Path) and not home.audit_storage.is_file():
+            raise AuditUnavailable("the audit database is gone")
+        with tempfile.TemporaryFile(dir=home.layout.audit_folder) as probe:
+            probe.write(bytes(4096))
+
+
+def _holds(check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except (FootnoteError, SQLAlchemyError, OSError):
+        return False
+    return True

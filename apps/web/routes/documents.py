@@ -1,0 +1,151 @@
+"""Documents: bringing one in, listing and reading what one may read, deleting."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, cast
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Request, Response, UploadFile
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from apps.rendering import document_json
+from apps.web.guard import Administrator, Caller, GuardedRoute, OpenHome, needs
+from apps.web.requests import Name
+from core.errors import LimitExceeded, NotFound, UnreadableDocument, Verdict, WrongUsage
+from core.principals import Grantee, parse_grantee
+from governance.access.membership import unknown
+from governance.access.rules import AccessLists
+from wiring.home import Home
+
+PATH = "/v1/documents"
+router = APIRouter(route_class=GuardedRoute, tags=["documents"])
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@router.post(PATH, status_code=201)
+@needs("write")
+def upload(
+    administration: Administrator,
+    home: OpenHome,
+    response: Response,
+    file: UploadFile,
+    source: Annotated[Name, Form()] = "uploads",
+    external_id: Annotated[Name | None, Form()] = None,
+    allow: Annotated[Sequence[str], Form(max_length=1000)] = (),
+    deny: Annotated[Sequence[str], Form(max_length=1000)] = (),
+) -> dict[str, Any]:
+    """Bring one document in, or a new version of it; whom `allow` does not name cannot read it.
+
+    `allow` and `deny` take a principal each time they are sent, or a JSON list of principals.
+    """
+    lists = AccessLists(_grantees(allow), _grantees(deny))
+    name = external_id or file.filename or ""
+    report, document_id = administration.upload(source, name, _bytes_of(file, home), lists)
+    if report.failures:
+        failure = report.failures[0]
+        raise UnreadableDocument(cast(Verdict, failure.verdict), failure.cause)
+    if not report.added:
+        response.status_code = 200
+    response.headers["Location"] = f"{PATH}/{document_id}"
+    warnings = [*report.warnings, *_access_warnings(home, lists)]
+    return {**report.to_json(), "document_id": document_id, "external_id": name, "warnings": warnings}
+
+
+@router.get(PATH)
+@needs("read")
+def list_documents(home: OpenHome, caller: Caller) -> list[dict[str, Any]]:
+    """Every document the caller may read."""
+    return [document_json(view) for view in home.gate.documents(caller.principal)]
+
+
+@router.get(PATH + "/{document_id}")
+@needs("read")
+def show_document(document_id: str, home: OpenHome, caller: Caller) -> dict[str, Any]:
+    """One document's record."""
+    return document_json(home.gate.document(caller.principal, _checked(document_id)))
+
+
+@router.get(PATH + "/{document_id}/text", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@needs("read")
+def show_text(document_id: str, request: Request, home: OpenHome, caller: Caller) -> Response:
+    """The stored text that citations point into, as plain text; with `Accept: application/json`, in its record."""
+    view, text = home.disclosure.text(caller.principal, _checked(document_id), caller.actor)
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse({**document_json(view), "text": text})
+    return PlainTextResponse(text, headers={"Footnote-Document-Version": str(view.version)})
+
+
+@router.get(
+    PATH + "/{document_id}/content",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+@needs("content")
+def show_content(document_id: str, home: OpenHome, caller: Caller) -> Response:
+    """The bytes the document came as, to be saved: whatever they are, a browser does not run them."""
+    view, data = home.disclosure.content(caller.principal, _checked(document_id), caller.actor)
+    headers = {"Content-Disposition": _attachment(view.external_id)}
+    return Response(data, headers=headers, media_type="application/octet-stream")
+
+
+@router.delete(PATH + "/{document_id}", status_code=204)
+@needs("write")
+def delete_document(document_id: str, home: OpenHome, caller: Caller, administration: Administrator) -> None:
+    """Delete a document: an administrator any, others one that they may read."""
+    _checked(document_id)
+    if "admin" not in caller.scopes:
+        home.gate.document(caller.principal, document_id)
+    administration.delete_documents([document_id])
+
+
+def _checked(document_id: str) -> str:
+    """An id that can be one of ours; anything else names no document."""
+    if not _ID.fullmatch(document_id):
+        raise NotFound("document", document_id)
+    return document_id
+
+
+def _bytes_of(file: UploadFile, home: Home) -> bytes:
+    limit = home.settings.max_document_bytes
+    data = file.file.read(limit + 1)
+    if len(data) > limit:
+        raise LimitExceeded(f"The document is longer than the limit of {limit:,} bytes; split it.")
+    return data
+
+
+def _grantees(fields: Iterable[str]) -> frozenset[Grantee]:
+    return frozenset(parse_grantee(name) for entry in fields for name in _names(entry))
+
+
+def _names(entry: str) -> Sequence[str]:
+    """One form field: a principal, or a JSON list of them."""
+    if not entry.lstrip().startswith("["):
+        return [entry]
+    try:
+        names = json.loads(entry)
+    except (ValueError, RecursionError) as error:
+        raise WrongUsage('allow and deny take user:ana, or a JSON list such as ["group:staff"].') from error
+    if not all(isinstance(name, str) for name in names):
+        raise WrongUsage("allow and deny take names such as user:ana and group:staff, nothing else.")
+    return list(names)
+
+
+def _access_warnings(home: Home, lists: AccessLists) -> list[str]:
+    if not lists.allow:
+        return ["Nobody may read this document: `allow` named nobody."]
+    with home.catalog.read() as session:
+        return [
+            f"{grantee} is not known yet; the name is kept." for grantee in unknown(session, lists.allow | lists.deny)
+        ]
+
+
+def _attachment(external_id: str) -> str:
+    """RFC 6266: a plain name for old clients, and the exact one beside it."""
+    name = external_id.rpartition("/")[2] or "document"
+    plain = _UNSAFE_IN_NAME.sub("_", name).lstrip(".") or "document"
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
