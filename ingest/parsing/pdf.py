@@ -12,7 +12,7 @@ import pypdfium2 as pdfium
 from core.documents import BlockKind, Parsed
 from core.errors import UnreadableDocument
 from ingest.parsing.assembly import Assembly, sensible_title
-from ingest.parsing.pdf_layout import Paragraph, body_size, heading_levels, paragraphs
+from ingest.parsing.pdf_layout import Body, Paragraph, body_type, heading_levels, paragraphs
 from ingest.parsing.pdf_lines import Line, page_lines
 from ingest.parsing.pdf_tables import RuledTable, RuledTables
 
@@ -74,14 +74,18 @@ def _lines(document: pdfium.PdfDocument, index: int) -> list[Line]:
 
 
 def _without_running_lines(pages: Sequence[list[Line]]) -> list[list[Line]]:
-    """Leave out lines in the margins that recur on many pages, whatever their numbers, and bare page numbers."""
-    recurring = Counter(key for lines in pages for key in {_key(line) for line in lines if _in_margin(line)})
+    """Leave out outer lines that recur on many pages, whatever their numbers, and page numbers in the margin."""
+    recurring = Counter(key for lines in pages for key in {_key(line) for line in _outer(lines)})
     often = max(3, len(pages) // 4)
-
-    def runs(line: Line) -> bool:
-        return _in_margin(line) and (recurring[_key(line)] >= often or bool(_PAGE_NUMBER.fullmatch(_key(line))))
-
-    kept = [[line for line in lines if not runs(line)] for lines in pages]
+    kept = []
+    for lines in pages:
+        outer = _outer(lines)
+        running = {
+            line
+            for line in outer
+            if recurring[_key(line)] >= often or (_in_margin(line) and _PAGE_NUMBER.fullmatch(_key(line)))
+        }
+        kept.append([line for line in lines if line not in running])
     return kept if any(kept) else list(pages)
 
 
@@ -89,13 +93,20 @@ def _key(line: Line) -> str:
     return _DIGITS.sub("#", " ".join(line.text.split()))
 
 
+def _outer(lines: Sequence[Line]) -> list[Line]:
+    """The lines in the margins, and the first and last two: pages of unequal length end above the margin."""
+    by_height = sorted(lines, key=lambda line: line.top)
+    edges = {*by_height[:2], *by_height[-2:]}
+    return [line for line in lines if line in edges or _in_margin(line)]
+
+
 def _in_margin(line: Line) -> bool:
     return line.bottom > (1 - _MARGIN_SHARE) * line.page_height or line.top < _MARGIN_SHARE * line.page_height
 
 
 def _assemble(assembly: Assembly, pages: Sequence[list[Line]], tables: Sequence[list[RuledTable]]) -> None:
-    body = body_size(line for lines in pages for line in lines)
-    flows = [list(_flow(lines, ruled)) for lines, ruled in zip(pages, tables, strict=True)]
+    body = body_type(line for lines in pages for line in lines)
+    flows = [list(_flow(lines, ruled, body)) for lines, ruled in zip(pages, tables, strict=True)]
     levels = heading_levels((item for flow in flows for item in flow if isinstance(item, Paragraph)), body)
     for number, flow in enumerate(flows, start=1):
         for item in flow:
@@ -107,7 +118,7 @@ def _assemble(assembly: Assembly, pages: Sequence[list[Line]], tables: Sequence[
                 assembly.add(kind, item.text, level=level, page=number)
 
 
-def _flow(lines: list[Line], tables: list[RuledTable]) -> Iterator[Paragraph | RuledTable]:
+def _flow(lines: list[Line], tables: list[RuledTable], body: Body) -> Iterator[Paragraph | RuledTable]:
     """Paragraphs of one page in the file's order, each ruled table once, where its first line stands."""
     waiting: list[Line] = []
     shown: set[int] = set()
@@ -116,8 +127,8 @@ def _flow(lines: list[Line], tables: list[RuledTable]) -> Iterator[Paragraph | R
         if inside is None:
             waiting.append(line)
         elif inside not in shown:
-            yield from paragraphs(waiting)
+            yield from paragraphs(waiting, body)
             waiting = []
             shown.add(inside)
             yield tables[inside]
-    yield from paragraphs(waiting)
+    yield from paragraphs(waiting, body)

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from core.documents import BlockKind
-from ingest.parsing.pdf_lines import Line
+from ingest.parsing.pdf_lines import LEADER, Line
 
 Style = tuple[float, bool]
 """Type size in points, and whether it is bold."""
 
-_BOLD_WEIGHT = 600
+_BOLD = 1.3  # weight over the body's: PDFium guesses weights from stems, so none is bold by itself
 _HEADING_SIZE = 1.15  # a heading's type over the body's: 12 on 10 points is the smallest step printers use
 _HEADING_CHARACTERS = 160
 _HEADING_LEVELS = 4
-# A step between lines beyond this multiple of the type size parts paragraphs; set solid it is 1, with leading 1.5.
-_PARAGRAPH_GAP = 1.75
+# White space between lines beyond this share of the type size parts paragraphs; leading takes up to a half.
+_PARAGRAPH_GAP = 0.75
 _SHORT_LINE = 0.85
 _BULLET = re.compile(r"[•◦▪‣●○■□–*·]\s+|\(?([0-9]{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]\s+")
 _SENTENCE_END = re.compile(r"[.!?:;。！？]['\")\]]*$")
@@ -38,65 +38,72 @@ class Paragraph:
         """Whether the words could be a heading: few, some letters, and no sentence."""
         short = len(self.text) <= _HEADING_CHARACTERS and self.text.count("\n") == 0
         letters = sum(character.isalpha() for character in self.text)
-        return self.kind is BlockKind.PARAGRAPH and short and letters >= 3 and not self.text.endswith((".", ",", ";"))
+        sentence = self.text.endswith((".", ",", ";")) or LEADER in self.text
+        return self.kind is BlockKind.PARAGRAPH and short and letters >= 3 and not sentence
 
 
-def body_size(lines: Iterable[Line]) -> float:
-    """The type size that most characters have, in points; 0 without lines."""
-    sizes: Counter[float] = Counter()
+@dataclass(frozen=True)
+class Body:
+    """The type that most of a document is set in: size in points and weight."""
+
+    size: float
+    weight: int
+
+    def style(self, line: Line) -> Style:
+        return line.size, line.weight > _BOLD * self.weight
+
+
+def body_type(lines: Iterable[Line]) -> Body:
+    """The size and the weight that most characters have; zeros without lines."""
+    types: Counter[tuple[float, int]] = Counter()
     for line in lines:
-        sizes[line.size] += len(line.text)
-    return sizes.most_common(1)[0][0] if sizes else 0.0
+        types[line.size, line.weight] += len(line.text)
+    return Body(*types.most_common(1)[0][0]) if types else Body(0.0, 0)
 
 
-def heading_levels(items: Iterable[Paragraph], body: float) -> dict[Style, int]:
+def heading_levels(items: Iterable[Paragraph], body: Body) -> dict[Style, int]:
     """The level of each style that stands out from the body: by size, the largest first, then bold at body size."""
-    sizes = {item.style[0] for item in items if item.may_be_heading and item.style[0] >= _HEADING_SIZE * body}
+    sizes = {item.style[0] for item in items if item.may_be_heading and item.style[0] >= _HEADING_SIZE * body.size}
     ranked = sorted(sizes, reverse=True)
     levels = {(size, bold): min(rank, _HEADING_LEVELS) for rank, size in enumerate(ranked, 1) for bold in (False, True)}
     bold_level = min(len(ranked) + 1, _HEADING_LEVELS + 1)
-    for size in (body - 0.5, body, body + 0.5):
+    for size in (body.size - 0.5, body.size, body.size + 0.5):
         levels.setdefault((size, True), bold_level)
     return levels
 
 
-def paragraphs(lines: Sequence[Line]) -> Iterator[Paragraph]:
+def paragraphs(lines: Sequence[Line], body: Body) -> Iterator[Paragraph]:
     """Group consecutive lines; rows of figures become one table block with a row on each line."""
     group: list[Line] = []
     width = max((line.right for line in lines), default=0.0)
     for line in lines:
-        if group and _parts(group[-1], line, width):
-            yield _paragraph(group)
+        if group and _parts(group[-1], line, width, body):
+            yield _paragraph(group, body)
             group = []
         group.append(line)
     if group:
-        yield _paragraph(group)
+        yield _paragraph(group, body)
 
 
-def _parts(above: Line, below: Line, right_edge: float) -> bool:
+def _parts(above: Line, below: Line, right_edge: float, body: Body) -> bool:
     """Whether a paragraph ends between two consecutive lines."""
     if above.is_row or below.is_row:
         return not (above.is_row and below.is_row)
-    if abs(above.size - below.size) > 0.1 * above.size or _is_bold(above) != _is_bold(below):
+    if abs(above.size - below.size) > 0.1 * above.size or body.style(above)[1] != body.style(below)[1]:
         return True
     if _BULLET.match(below.text):
         return True
-    gap = above.bottom - below.bottom
-    if gap < -above.size:
+    if below.top > above.top + above.size:
         # A column or a text frame begins anew higher up: the paragraph goes on if its sentence does.
         return bool(_SENTENCE_END.search(above.text)) or not below.text[:1].islower()
-    if gap > _PARAGRAPH_GAP * max(above.size, 1.0):
+    if above.bottom - below.top > _PARAGRAPH_GAP * above.size:
         return True
     return above.right < _SHORT_LINE * right_edge and bool(_SENTENCE_END.search(above.text))
 
 
-def _is_bold(line: Line) -> bool:
-    return line.weight >= _BOLD_WEIGHT
-
-
-def _paragraph(lines: Sequence[Line]) -> Paragraph:
+def _paragraph(lines: Sequence[Line], body: Body) -> Paragraph:
     first = lines[0]
-    style = (first.size, _is_bold(first))
+    style = body.style(first)
     if first.is_row:
         return Paragraph(BlockKind.TABLE, "\n".join(line.text for line in lines), style)
     kind = BlockKind.LIST_ITEM if _BULLET.match(first.text) else BlockKind.PARAGRAPH

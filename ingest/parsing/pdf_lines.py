@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +14,14 @@ import pypdfium2.raw as pdfium_c
 _DIVISION_HYPHEN = "\x02"
 _NO_CHARACTER = frozenset("\ufffe\uffff\x00")
 _CHARACTERS = 200_000
+_FONT_NAME_BYTES = 128
+_BOLD_NAME = re.compile(rb"bold|black|heavy|demi", re.I)
+_BOLD_WEIGHT = 700
 # A number as accounts print it, its currency sign, or the dash that stands for none.
-_FIGURE = re.compile(r"[-–—+(]*[$€£¥]?[-(]?\d[\d.,]*[)%]*|[-–—]|[$€£¥%)]")
+_FIGURE = re.compile(r"[-–—+(]*[$€£¥]?[-(]?\d(?:[\d.,]*\d)?[)%]*|[-–—]|[$€£¥%)]")
+# The dots that lead from an entry of a table of contents to its page.
+_LEADER_DOTS = re.compile(r"(?:\s?[.·]){5,}")
+LEADER = "…"
 _NO_FIGURE = frozenset("-–—")
 
 
@@ -84,17 +91,16 @@ def _line(textpage: pdfium.PdfTextPage, first: int, text: str, page_height: floa
         return None
     start = _box(textpage, first + shown[0])
     end = _box(textpage, first + shown[-1])
+    visible = "".join(character for character in text if character not in _NO_CHARACTER | {_DIVISION_HYPHEN})
     line = Line(
-        text="".join(
-            character for character in text if character not in _NO_CHARACTER and character != _DIVISION_HYPHEN
-        ).strip(),
+        text=_LEADER_DOTS.sub(f" {LEADER} ", visible).strip(),
         left=start.left,
         right=end.right,
         bottom=min(start.bottom, end.bottom),
         top=max(start.top, end.top),
         # The box of the font, not the size it was set in, which a matrix may have scaled; to half a point.
         size=round((start.top - start.bottom) * 2) / 2,
-        weight=pdfium_c.FPDFText_GetFontWeight(textpage.raw, first + shown[0]),
+        weight=_weight(textpage, first + shown[0]),
         page_height=page_height,
         divided=text.rstrip().endswith(_DIVISION_HYPHEN),
     )
@@ -105,3 +111,10 @@ def _box(textpage: pdfium.PdfTextPage, index: int) -> pdfium_c.FS_RECTF:
     box = pdfium_c.FS_RECTF()
     pdfium_c.FPDFText_GetLooseCharBox(textpage.raw, index, box)
     return box
+
+
+def _weight(textpage: pdfium.PdfTextPage, index: int) -> int:
+    """The weight that the font's name says, else what PDFium guesses from its stems; 0 where neither tells."""
+    name = ctypes.create_string_buffer(_FONT_NAME_BYTES)
+    pdfium_c.FPDFText_GetFontInfo(textpage.raw, index, name, _FONT_NAME_BYTES, ctypes.c_int())
+    return _BOLD_WEIGHT if _BOLD_NAME.search(name.value) else pdfium_c.FPDFText_GetFontWeight(textpage.raw, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,6 +22,8 @@ from ingest.parsing.pdf_lines import Line
 PAGES = 60
 BUDGET_SECONDS = 20.0
 _PATHS = 3_000
+# Accounts set the sign in a cell of its own.
+_CURRENCY_CELL = re.compile(r"([$€£¥]) \| ")
 _THIN = 2.0
 _RULE_LENGTH = 8.0
 
@@ -103,10 +106,10 @@ def _tables(plumber: pdfplumber.pdf.PDF, index: int) -> list[RuledTable]:
     page = plumber.pages[index]
     found = []
     for table in page.find_tables():
-        rows = [[cell or "" for cell in row] for row in table.extract()]
-        if max((sum(bool(cell.strip()) for cell in row) for row in rows), default=0) < 2:
+        rows = [[cell for cell in row if cell and cell.strip()] for row in table.extract()]
+        if max(map(len, rows), default=0) < 2:
             continue
-        lines = [line for line in map(table_row, rows) if line]
+        lines = [_CURRENCY_CELL.sub(r"\1 ", table_row(row)) for row in rows if row]
         left, top, right, bottom = table.bbox
         height = float(page.height)
         found.append(RuledTable("\n".join(lines), left, right, height - bottom, height - top))
