@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -24,6 +25,8 @@ from governance.audit.table import audit_records, sqlite_engine
 
 _GROUP = 256
 """How many requests share one commit at most."""
+_WAITING = 4096
+"""How many requests wait at most; more are refused at once, so that a database that hangs fills no memory."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class AuditLog:
         self._keys = keys
         self._folder = folder
         self._limit_s = limit_s
-        self._requests: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
+        self._requests: queue.Queue[Pending | None] = queue.Queue(_WAITING)
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -92,12 +95,16 @@ class AuditLog:
     def submit(self, entries: Sequence[Entry]) -> Pending:
         """Start writing records while the caller does what needs no record yet, such as embedding a question.
 
-        Nothing may be looked up or shown before `wait` has returned. Raises `AuditUnavailable` when closed.
+        Nothing may be looked up or shown before `wait` has returned. Raises `AuditUnavailable` when the log is
+        closed or too many wait already.
         """
         due = time.monotonic() + self._limit_s
         pending = Pending([(entry, _plaintext(entry)) for entry in entries], self._limit_s, due)
         self._start()
-        self._requests.put(pending)
+        try:
+            self._requests.put_nowait(pending)
+        except queue.Full as error:
+            raise AuditUnavailable(f"{_WAITING} requests wait for it already") from error
         return pending
 
     def close(self) -> None:
@@ -105,7 +112,9 @@ class AuditLog:
         with self._starting:
             self._closed = True
             if self._thread:
-                self._requests.put(None)
+                # Where the writer hangs, the process ends without it.
+                with contextlib.suppress(queue.Full):
+                    self._requests.put(None, timeout=self._limit_s)
                 self._thread.join(self._limit_s)
 
     def __enter__(self) -> Self:
@@ -180,7 +189,7 @@ class _Writer:
         self._chain = None
         try:
             with engine.begin() as connection:
-                _bound(connection, self._limit_s)
+                _wait_for_disk(connection)
                 connection.execute(sa.insert(audit_records), [vars(record) for record in records])
             chain.slot.advance(position.head)
         except BaseException:
@@ -192,7 +201,9 @@ class _Writer:
     def close(self) -> None:
         """Let go of the chain, its head on disk."""
         if self._chain:
-            self._chain.slot.advance(self._chain.position.head, sync=True)
+            # A head that is gone is for verification to tell; nothing is lost by it here.
+            with contextlib.suppress(OSError):
+                self._chain.slot.advance(self._chain.position.head, sync=True)
             self._chain.slot.release()
         if self._engine and self._engine is not self._database:
             self._engine.dispose()
@@ -208,7 +219,6 @@ class _Writer:
     def _opened_chain(self, engine: sa.Engine) -> WritableChain:
         if self._chain is None:
             with engine.connect() as connection:
-                _bound(connection, self._limit_s)
                 self._chain = open_chain(connection, self._keys, self._folder)
         return self._chain
 
@@ -223,11 +233,10 @@ class _Writer:
         return Record(*sealed, mac_of(sealed, chain.keys.record))
 
 
-def _bound(connection: sa.Connection, limit_s: float) -> None:
-    """On PostgreSQL, let the transaction wait no longer than the limit, and its commit reach the disk."""
+def _wait_for_disk(connection: sa.Connection) -> None:
+    """Let this commit return only when it is on disk, however the PostgreSQL server is set up."""
     if connection.dialect.name == "postgresql":
-        settings = {"statement_timeout": f"{limit_s * 1000:.0f}", "synchronous_commit": "on"}
-        connection.execute(sa.select(*(sa.func.set_config(name, value, True) for name, value in settings.items())))
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
 
 
 def _plaintext(entry: Entry) -> bytes:

@@ -15,7 +15,7 @@ from core.errors import NotFound
 from core.principals import Principal
 from governance.audit.envelope import COLUMNS, Kind, Record, is_authentic, unseal
 from governance.audit.keys import ChainKeys, KeyStore, pseudonym_of
-from governance.audit.table import STORED, audit_records, sqlite_engine
+from governance.audit.table import STORED, audit_records, engine_for_reading, is_empty
 
 _WAIT_S = 5.0
 
@@ -34,7 +34,10 @@ class Opened:
 
 
 class AuditReader:
-    """Reads records for an administrator; that they read is for the caller to record."""
+    """Reads records for an administrator; that they read is for the caller to record.
+
+    Raises `Conflict` when there are records and the root key is missing.
+    """
 
     def __init__(self, database: sa.Engine | Path, keys: KeyStore) -> None:
         self._database = database
@@ -49,6 +52,8 @@ class AuditReader:
         limit: int = 100,
     ) -> list[Opened]:
         """At most `limit` records that fit, newest first; `since` is an aware time and included."""
+        if is_empty(self._database, _WAIT_S):
+            return []
         query = STORED.order_by(audit_records.c.id.desc()).limit(limit)
         if kind is not None:
             query = query.where(audit_records.c.kind == str(kind))
@@ -61,27 +66,18 @@ class AuditReader:
 
     def show(self, audit_id: str) -> list[Opened]:
         """All records of one request, in the order they were written; raises `NotFound`."""
+        if is_empty(self._database, _WAIT_S):
+            raise NotFound("audit record", audit_id)
         opened = self._opened(STORED.where(audit_records.c.audit_id == audit_id).order_by(audit_records.c.id))
         if not opened:
             raise NotFound("audit record", audit_id)
         return opened
 
     def _opened(self, query: sa.Select[*tuple[Any, ...]]) -> list[Opened]:
-        if isinstance(self._database, Path) and not self._database.exists():
-            return []
         keys = self._keys.chain_keys()
-        return [_open(Record(*row), self._keys, keys) for row in self._rows(query)]
-
-    def _rows(self, query: sa.Select[*tuple[Any, ...]]) -> list[sa.Row[*tuple[Any, ...]]]:
-        if isinstance(self._database, sa.Engine):
-            with self._database.connect() as connection:
-                return list(connection.execute(query))
-        engine = sqlite_engine(self._database, _WAIT_S, read_only=True)
-        try:
-            with engine.connect() as connection:
-                return list(connection.execute(query))
-        finally:
-            engine.dispose()
+        with engine_for_reading(self._database, _WAIT_S) as engine, engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [_open(Record(*row), self._keys, keys) for row in rows]
 
 
 def _open(record: Record, store: KeyStore, keys: ChainKeys) -> Opened:

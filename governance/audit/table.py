@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,27 @@ def sqlite_engine(path: Path, wait_s: float, *, read_only: bool) -> sa.Engine:
     if not read_only:
         _create_file(path, engine)
     return engine
+
+
+@contextmanager
+def engine_for_reading(database: sa.Engine | Path, wait_s: float) -> Iterator[sa.Engine]:
+    """The engine itself, or one on the file that is disposed of afterwards."""
+    if isinstance(database, sa.Engine):
+        yield database
+        return
+    engine = sqlite_engine(database, wait_s, read_only=True)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def is_empty(database: sa.Engine | Path, wait_s: float) -> bool:
+    """Whether there is no record, perhaps not even a file for them."""
+    if isinstance(database, Path) and not database.exists():
+        return True
+    with engine_for_reading(database, wait_s) as engine, engine.connect() as connection:
+        return connection.execute(STORED.limit(1)).first() is None
 
 
 def create_schema(engine: sa.Engine) -> None:

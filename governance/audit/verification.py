@@ -9,10 +9,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from core.errors import Conflict
 from governance.audit.chain import FIRST_HEAD, Head, chains_with_heads, read_head
 from governance.audit.envelope import COLUMNS, is_authentic
 from governance.audit.keys import ChainKeys, KeyStore
-from governance.audit.table import STORED, audit_records, sqlite_engine
+from governance.audit.table import STORED, audit_records, engine_for_reading, is_empty
 
 _CHAIN, _SEQUENCE, _PREVIOUS, _MAC = (COLUMNS.index(name) for name in ("chain", "sequence", "previous", "mac"))
 _BATCH = 1000
@@ -67,27 +68,26 @@ def verify(database: sa.Engine | Path, keys: KeyStore, folder: Path) -> Report:
     """
     # The heads come first: a record written in between is then beyond its head, which is no flaw.
     named = chains_with_heads(folder)
-    engine = database if isinstance(database, sa.Engine) else sqlite_engine(database, _WAIT_S, read_only=True)
-    if not named and isinstance(database, Path) and not database.exists():
+    try:
+        chain_keys = keys.chain_keys()
+    except Conflict:
+        if named or not is_empty(database, _WAIT_S):
+            raise
         return Report(records=0, chains=0, flaws=())
-    chain_keys = keys.chain_keys()
     walks = {chain: _Walk(chain, _head(folder, chain, chain_keys)) for chain in named}
     records, broken = 0, None
     try:
-        for row in _stored(engine):
+        for row in _stored(database):
             records += 1
             chain = str(row[_CHAIN])
             if chain not in walks:
                 walks[chain] = _Walk(chain, None)
             walks[chain].meet(row, chain_keys.record)
     except (DBAPIError, UnicodeDecodeError) as error:  # SQLite's complaints quote what the damaged file holds
-        if engine is database:
+        if isinstance(database, sa.Engine):
             raise
         cause = error.orig if isinstance(error, DBAPIError) else error
         broken = Flaw(_UNREADABLE, None, f"the database cannot be read any further ({cause})")
-    finally:
-        if engine is not database:
-            engine.dispose()
     for walk in walks.values():
         walk.end()
     found = [walk.flaw for walk in walks.values() if walk.flaw]
@@ -114,9 +114,6 @@ class _Walk:
             return
         sequence, mac = row[_SEQUENCE], row[_MAC]
         assert isinstance(sequence, int) and isinstance(mac, bytes)  # an authentic row has the types of a record
-        if sequence < expected:
-            self._note(sequence, "it is there twice")
-            return
         if sequence > expected:
             self._note(expected, "it is missing")
         elif row[_PREVIOUS] != self._last.mac:
@@ -146,9 +143,9 @@ def _head(folder: Path, chain: str, keys: ChainKeys) -> Head | None:
         return None
 
 
-def _stored(engine: sa.Engine) -> Iterator[Sequence[object]]:
+def _stored(database: sa.Engine | Path) -> Iterator[Sequence[object]]:
     """All rows as they are stored. The order is the table's own: an index could be made to tell another story."""
-    with engine.connect() as connection:
+    with engine_for_reading(database, _WAIT_S) as engine, engine.connect() as connection:
         rows = connection.execution_options(yield_per=_BATCH).execute(STORED.order_by(audit_records.c.id))
         for batch in rows.partitions():
             yield from batch

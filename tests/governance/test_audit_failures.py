@@ -156,6 +156,22 @@ def test_a_lost_root_key_is_never_replaced_while_anything_was_written_with_it(tm
         assert home.write(1)[0].sequence == 2
 
 
+def test_a_log_that_hangs_takes_no_more_than_it_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("governance.audit.log._WAITING", 5)
+    home = sqlite_home(tmp_path)
+    entry = Entry(Kind.SEARCH, ANA, {}, new_audit_id())
+    with home.log() as log:
+        append(log, number=1)
+        holder = sqlite3.connect(home.file, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(AuditUnavailable, match="wait for it already"):
+            for _ in range(7):  # one may be on its way, five wait
+                log.submit([entry])
+        holder.close()
+
+    assert home.verify().ok
+
+
 def test_a_folder_for_chains_that_cannot_be_made_refuses(tmp_path: Path) -> None:
     home = sqlite_home(tmp_path)
     (tmp_path / "audit").write_text("in the way")

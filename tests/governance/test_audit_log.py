@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import AuditUnavailable, NotFound
-from governance.audit import Entry, Kind, create_schema, new_audit_id
+from governance.audit import Entry, Kind, Report, create_schema, new_audit_id
 from governance.audit.table import sqlite_engine
 
 
@@ -169,6 +169,13 @@ def test_a_log_nobody_writes_to_leaves_nothing_on_disk(tmp_path: Path) -> None:
     assert not home.folder.exists()
     assert home.reader.newest() == []
     assert home.verify().ok
+
+
+def test_before_the_first_record_there_is_nothing_to_list_and_nothing_wrong(home: AuditHome) -> None:
+    assert home.reader.newest(subject=ANA) == []
+    assert home.verify() == Report(records=0, chains=0, flaws=())
+    with pytest.raises(NotFound):
+        home.reader.show(new_audit_id())
 
 
 def test_a_closed_log_refuses_records(home: AuditHome) -> None:

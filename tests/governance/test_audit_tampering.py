@@ -223,6 +223,17 @@ def test_a_record_moved_to_another_chain_is_missed_where_it_was(home: AuditHome)
     assert [(flaw.chain, flaw.sequence) for flaw in home.verify().flaws] == [("0", 7), ("1", 7)]
 
 
+@pytest.mark.parametrize("column", ["audit_id", "chain", "time", "kind", "subject", "key_id"])
+def test_a_text_stored_as_bytes_is_an_altered_record(home: AuditHome, column: str) -> None:
+    """SQLite takes any type in any column, and a search for the text no longer finds the bytes."""
+    with home.raw() as database:
+        database.execute(
+            f"UPDATE audit_records SET {column} = CAST({column} AS BLOB) WHERE chain = '0' AND sequence = 3"
+        )
+
+    assert first_bad(home.verify()) == ("0", 3)
+
+
 def test_whatever_bit_of_the_file_is_flipped_no_record_changes_unnoticed(original: AuditHome, tmp_path: Path) -> None:
     draw = random.Random(20261120)
     image = original.file.read_bytes()
@@ -372,6 +383,15 @@ def postgres_home(postgres_url: str, tmp_path: Path) -> Iterator[AuditHome]:
     create_schema(engine)
     yield AuditHome(tmp_path, engine)
     engine.dispose()
+
+
+def test_a_whole_log_is_whole_wherever_postgresql_keeps_its_rows(postgres_home: AuditHome) -> None:
+    postgres_home.write(4)
+    assert isinstance(postgres_home.database, sa.Engine)
+    with postgres_home.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE audit_records SET kind = kind WHERE sequence = 2")  # moves it to the end
+
+    assert postgres_home.verify().ok
 
 
 @pytest.mark.parametrize(
