@@ -20,13 +20,14 @@ from core.documents import BlockKind, Parsed
 from core.errors import UnreadableDocument
 from ingest.parsing.assembly import Assembly, sensible_title, table_row
 from ingest.parsing.detection import DOCX
+from ingest.parsing.docx_numbering import Numbering
 from ingest.parsing.office_zip import checked_members
 
 _STRICT = b"http://purl.oclc.org/ooxml/"
 _STRICT_NAMESPACE = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/(\w+)")
 _TRANSITIONAL = rb"http://schemas.openxmlformats.org/\1/2006/\2"
 _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
-_COMPATIBILITY = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 # Deleted and moved-away text, field codes, notes' marks, and the older twin of a drawing: none of it is shown.
 _NOT_SHOWN = frozenset(
     (
@@ -36,13 +37,14 @@ _NOT_SHOWN = frozenset(
         qn("w:delText"),
         qn("w:pPr"),
         qn("w:rPr"),
-        f"{_COMPATIBILITY}Fallback",
+        _FALLBACK,
     )
 )
 # What zipfile, python-docx and lxml (its XMLSyntaxError is a SyntaxError) raise on broken files.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, PackageNotFoundError, KeyError, ValueError, EOFError, SyntaxError)
 _HEADING_STYLE = re.compile(r"heading (\d)", re.I)
-_CODE_STYLE = re.compile(r"code|preformatted|source|verbatim", re.I)
+_CODE_STYLE = re.compile(r"\b(source ?)?code\b|preformatted|verbatim", re.I)
+_STYLE_DEPTH = 10
 _LIST_STYLE = re.compile(r"^list", re.I)
 
 
@@ -54,7 +56,7 @@ def parse_docx(data: bytes) -> Parsed:
     "malformed", "empty".
     """
     document = _open(data)
-    reader = _Reader(Assembly(), _styles(document))
+    reader = _Reader(Assembly(), _styles(document), Numbering.of(document))
     reader.flow(document.element.body)
     if not reader.assembly.blocks:
         for section in document.sections:
@@ -103,6 +105,8 @@ class _Style:
     is_title: bool = False
     is_list: bool = False
     is_code: bool = False
+    list_id: str = ""
+    list_level: int | None = None
 
 
 def _styles(document: Document) -> dict[str, _Style]:
@@ -110,23 +114,35 @@ def _styles(document: Document) -> dict[str, _Style]:
 
 
 def _style(style: BaseStyle) -> _Style:
-    """What a paragraph style means; a style of one's own inherits from the style it is based on."""
-    seen = 0
+    """What a paragraph style means; a style of one's own inherits from those it is based on."""
+    chain: list[BaseStyle] = []
     current: BaseStyle | None = style
-    while current is not None and seen < 10:
-        name = current.name or ""
-        heading = _HEADING_STYLE.match(name)
-        if heading:
-            return _Style(level=min(6, int(heading[1]) or 1))
-        if name.lower() == "title":
-            return _Style(level=1, is_title=True)
-        if _CODE_STYLE.search(name):
-            return _Style(is_code=True)
-        if _LIST_STYLE.match(name):
-            return _Style(is_list=True)
+    while current is not None and len(chain) < _STYLE_DEPTH:
+        chain.append(current)
         current = getattr(current, "base_style", None)
-        seen += 1
-    return _Style()
+    names = [ancestor.name or "" for ancestor in chain]
+    heading = next(filter(None, map(_HEADING_STYLE.match, names)), None)
+    is_title = any(name.lower() == "title" for name in names)
+    lists = (_list_of(ancestor.element) for ancestor in chain)
+    list_id, list_level = next((found for found in lists if found[0]), ("", None))
+    return _Style(
+        level=min(6, int(heading[1]) or 1) if heading else 1 if is_title else None,
+        is_title=is_title,
+        is_list=any(_LIST_STYLE.match(name) for name in names),
+        is_code=any(_CODE_STYLE.search(name) for name in names),
+        list_id=list_id,
+        list_level=list_level,
+    )
+
+
+def _list_of(element: BaseOxmlElement) -> tuple[str, int | None]:
+    """The id of the list that a paragraph or a style belongs to ("0": taken out of any), and the level it names."""
+    properties = element.find(f"{qn('w:pPr')}/{qn('w:numPr')}")
+    if properties is None:
+        return "", None
+    number, level = properties.find(qn("w:numId")), properties.find(qn("w:ilvl"))
+    depth = level.get(qn("w:val"), "") if level is not None else ""
+    return number.get(qn("w:val"), "") if number is not None else "", int(depth) if depth.isdecimal() else None
 
 
 @dataclass
@@ -135,6 +151,7 @@ class _Reader:
 
     assembly: Assembly
     styles: dict[str, _Style]
+    numbering: Numbering
     title: str = ""
     code: list[str] = field(default_factory=list)
 
@@ -164,25 +181,40 @@ class _Reader:
             self.code.append(text)
             return
         self._flush_code()
+        in_list, label = self._label(paragraph, style) if text.strip() else (False, "")
         level = _outline_level(paragraph) or style.level
         if level is not None:
-            self.assembly.add(BlockKind.HEADING, " ".join(text.split()), level=level)
-        elif style.is_list or paragraph.find(f"{qn('w:pPr')}/{qn('w:numPr')}") is not None:
-            self.assembly.add(BlockKind.LIST_ITEM, text)
+            self.assembly.add(BlockKind.HEADING, " ".join((label + text).split()), level=level)
         else:
-            self.assembly.add(BlockKind.PARAGRAPH, text)
+            self.assembly.add(BlockKind.LIST_ITEM if in_list or style.is_list else BlockKind.PARAGRAPH, label + text)
         if style.is_title and not self.title:
             self.title = text
         for box in _text_boxes(paragraph):
             self.flow(box)
+
+    def _label(self, paragraph: BaseOxmlElement, style: _Style) -> tuple[bool, str]:
+        """Whether a paragraph belongs to a list, and its number with a space, if it is numbered."""
+        list_id, level = _list_of(paragraph)
+        if not list_id:
+            list_id = style.list_id
+            level = style.list_level if level is None else level
+        if list_id in ("", "0"):
+            return False, ""
+        if level is None:
+            level = self.numbering.level_of(list_id, self._style_id(paragraph))
+        label = self.numbering.next_label(list_id, level)
+        return True, f"{label} " if label else ""
 
     def _flush_code(self) -> None:
         self.assembly.add(BlockKind.CODE, "\n".join(self.code))
         self.code.clear()
 
     def _style_of(self, paragraph: BaseOxmlElement) -> _Style:
+        return self.styles.get(self._style_id(paragraph), _Style())
+
+    def _style_id(self, paragraph: BaseOxmlElement) -> str:
         found = paragraph.find(f"{qn('w:pPr')}/{qn('w:pStyle')}")
-        return self.styles.get(found.get(qn("w:val"), ""), _Style()) if found is not None else _Style()
+        return str(found.get(qn("w:val"), "")) if found is not None else ""
 
     def _table(self, table: BaseOxmlElement) -> None:
         rows = [list(_cells(row)) for row in _rows(table)]
@@ -250,4 +282,5 @@ def _cell_text(cell: BaseOxmlElement) -> str:
     merge = cell.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
     if merge is not None and merge.get(qn("w:val"), "continue") == "continue":
         return ""
-    return " ".join("".join(_shown(paragraph)) for paragraph in cell.iter(qn("w:p")))
+    shown = (p for p in cell.iter(qn("w:p")) if next(p.iterancestors(_FALLBACK), None) is None)
+    return " ".join("".join(_shown(paragraph)) for paragraph in shown)

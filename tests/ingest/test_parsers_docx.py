@@ -1,0 +1,181 @@
+"""Word documents: the body in its order with the numbers Word shows; merged cells once; both dialects."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable
+
+import docx
+import pytest
+from docx.document import Document
+from docx.enum.style import WD_STYLE_TYPE
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls
+
+from core.documents import BlockKind, Parsed
+from core.errors import UnreadableDocument
+from ingest.parsing.docx import parse_docx
+
+HEADING, PARAGRAPH, ITEM = BlockKind.HEADING, BlockKind.PARAGRAPH, BlockKind.LIST_ITEM
+TABLE, CODE = BlockKind.TABLE, BlockKind.CODE
+
+
+def saved(document: Document) -> bytes:
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
+
+
+def rewritten(data: bytes, change: Callable[[str, bytes], bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, change(name, source.read(name)))
+    return buffer.getvalue()
+
+
+def texts(parsed: Parsed) -> list[tuple[BlockKind, str]]:
+    return [(block.kind, parsed.text[block.start : block.end]) for block in parsed.blocks]
+
+
+def contract() -> Document:
+    document = docx.Document()
+    document.styles.add_style("Source Code", WD_STYLE_TYPE.PARAGRAPH)
+    document.sections[0].header.paragraphs[0].text = "ACME confidential"
+    document.add_paragraph("Service contract", style="Title")
+    document.add_heading("Term", 1)
+    document.add_paragraph("The contract runs for three years.")
+    document.add_paragraph("Renewal", style="List Bullet")
+    table = document.add_table(rows=3, cols=3)
+    for row, cells in zip(
+        table.rows, [["Plan", "Days", "Note"], ["Basic", "20", "all"], ["Senior", "30", ""]], strict=True
+    ):
+        for cell, text in zip(row.cells, cells, strict=True):
+            cell.text = text
+    table.cell(1, 2).merge(table.cell(2, 2))
+    document.add_heading("Notice", 2)
+    document.add_paragraph("if notice:", style="Source Code")
+    document.add_paragraph("    end()", style="Source Code")
+    return document
+
+
+def test_a_document_comes_out_in_its_order_with_merged_cells_once_and_no_running_header() -> None:
+    parsed = parse_docx(saved(contract()))
+
+    assert parsed.title == "Service contract"
+    assert texts(parsed) == [
+        (HEADING, "Service contract"),
+        (HEADING, "Term"),
+        (PARAGRAPH, "The contract runs for three years."),
+        (ITEM, "Renewal"),
+        (TABLE, "Plan | Days | Note\nBasic | 20 | all\nSenior | 30 |"),
+        (HEADING, "Notice"),
+        (CODE, "if notice:\n    end()"),
+    ]
+    assert [block.level for block in parsed.blocks if block.level] == [1, 1, 2]
+
+
+def test_the_strict_dialect_reads_like_the_transitional() -> None:
+    transitional = saved(contract())
+
+    def strict(name: str, content: bytes) -> bytes:
+        if not name.endswith((".xml", ".rels")) or name == "[Content_Types].xml":
+            return content
+        return re.sub(
+            rb"http://schemas\.openxmlformats\.org/(officeDocument|wordprocessingml|drawingml)/2006/",
+            rb"http://purl.oclc.org/ooxml/\1/",
+            content,
+        )
+
+    assert rewritten(transitional, strict) != transitional
+    assert parse_docx(rewritten(transitional, strict)) == parse_docx(transitional)
+
+
+def numbered(levels: list[tuple[str, str]]) -> Document:
+    """A document whose list 77 counts with `levels` of (format, pattern)."""
+    document = docx.Document()
+    numbering = document.part.numbering_part.element
+    defined = "".join(
+        f'<w:lvl w:ilvl="{depth}"><w:start w:val="1"/><w:numFmt w:val="{kind}"/><w:lvlText w:val="{pattern}"/></w:lvl>'
+        for depth, (kind, pattern) in enumerate(levels)
+    )
+    numbering.insert(0, parse_xml(f'<w:abstractNum {nsdecls("w")} w:abstractNumId="77">{defined}</w:abstractNum>'))
+    for list_id, override in ((77, ""), (78, '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="1"/></w:lvlOverride>')):
+        numbering.append(
+            parse_xml(f'<w:num {nsdecls("w")} w:numId="{list_id}"><w:abstractNumId w:val="77"/>{override}</w:num>')
+        )
+    return document
+
+
+def add_numbered(document: Document, text: str, depth: int, list_id: int = 77) -> None:
+    properties = document.add_paragraph(text)._p.get_or_add_pPr().get_or_add_numPr()
+    properties.get_or_add_ilvl().val = depth
+    properties.get_or_add_numId().val = list_id
+
+
+def test_items_carry_the_numbers_that_word_shows() -> None:
+    document = numbered([("decimal", "%1."), ("lowerLetter", "%1.%2)"), ("upperRoman", "%3")])
+    for text, depth in [
+        ("Scope", 0),
+        ("Term", 0),
+        ("start", 1),
+        ("end", 1),
+        ("fine print", 2),
+        ("Fees", 0),
+        ("due", 1),
+    ]:
+        add_numbered(document, text, depth)
+    document.add_paragraph("In between.")
+    add_numbered(document, "Law", 0)
+    add_numbered(document, "Annex", 0, list_id=78)
+
+    assert [text for _, text in texts(parse_docx(saved(document)))] == [
+        "1. Scope",
+        "2. Term",
+        "2.a) start",
+        "2.b) end",
+        "I fine print",
+        "3. Fees",
+        "3.a) due",
+        "In between.",
+        "4. Law",
+        "1. Annex",
+    ]
+
+
+def test_deleted_text_and_field_codes_are_not_read_and_insertions_and_text_boxes_are() -> None:
+    document = docx.Document()
+    body = document.element.body
+    body.insert(
+        0,
+        parse_xml(
+            f"<w:p {nsdecls('w')}><w:r><w:t>Kept </w:t></w:r><w:del><w:r><w:delText>gone</w:delText></w:r></w:del>"
+            "<w:ins><w:r><w:t>added</w:t></w:r></w:ins><w:r><w:instrText>PAGE</w:instrText></w:r>"
+            "<w:r><w:pict><w:txbxContent><w:p><w:r><w:t>In a box</w:t></w:r></w:p></w:txbxContent></w:pict></w:r></w:p>"
+        ),
+    )
+    assert [text for _, text in texts(parse_docx(saved(document)))] == ["Kept added", "In a box"]
+
+
+def test_a_document_whose_body_is_empty_is_read_from_its_header() -> None:
+    document = docx.Document()
+    document.sections[0].header.paragraphs[0].text = "Only here"
+    assert parse_docx(saved(document)).text == "Only here"
+
+
+def test_an_empty_document_says_so() -> None:
+    with pytest.raises(UnreadableDocument) as failure:
+        parse_docx(saved(docx.Document()))
+    assert failure.value.verdict == "empty"
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"<broken", lambda content: content[: len(content) // 2]])
+def test_damaged_xml_is_malformed(damage: Callable[[bytes], bytes]) -> None:
+    data = rewritten(
+        saved(contract()), lambda name, content: damage(content) if name == "word/document.xml" else content
+    )
+    with pytest.raises(UnreadableDocument) as failure:
+        parse_docx(data)
+    assert failure.value.verdict == "malformed"
