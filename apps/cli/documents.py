@@ -25,7 +25,7 @@ from apps.cli.shell import (
     warn,
 )
 from apps.rendering import document_json
-from core.errors import WrongUsage
+from core.errors import NotFound, WrongUsage
 from ingest.report import IngestReport
 from ingest.sync import FolderRequest, Prune, plan_folder, sync_folder
 from wiring.home import Home
@@ -94,13 +94,17 @@ def show(
     with opened_home() as home:
         principal = asker(home, as_) if as_ else operator()
         document_id = administration(home).resolve(document)
-        if text:
-            view, stored = home.disclosure.text(principal, document_id, actor())
-            record = {**document_json(view), "text": stored}
-        elif as_:
-            record = document_json(home.gate.document(principal, document_id))
-        else:
-            record = document_json(administration(home).documents(document_id)[0])
+        try:
+            if text:
+                view, stored = home.disclosure.text(principal, document_id, actor())
+                record = {**document_json(view), "text": stored}
+            elif as_:
+                record = document_json(home.gate.document(principal, document_id))
+            else:
+                record = document_json(administration(home).documents(document_id)[0])
+        except NotFound as error:
+            # In the words that were asked: the id would tell that there is such a document.
+            raise NotFound("document", document) from error
 
     def render() -> None:
         for name, value in record.items():

@@ -49,9 +49,13 @@ def settings(**more: Any) -> LoadedSettings:
 
 @contextmanager
 def opened_home(**more: Any) -> Iterator[Home]:
-    """The home of this invocation, closed when the block ends."""
+    """The home of this invocation, closed when the block ends; Ctrl-C in it is met with words."""
     with open_home(settings(**more).settings) as home:
-        yield home
+        try:
+            yield home
+        except KeyboardInterrupt:
+            notes.print("Interrupted. Nothing is lost: run the same command again to go on.")
+            raise typer.Exit(130) from None
 
 
 def operator() -> Principal:
@@ -114,9 +118,6 @@ def failures_in_words() -> Iterator[None]:
     except FootnoteError as error:
         notes.print(f"[red]Error:[/] {_plain(str(error))}")
         raise typer.Exit(2 if isinstance(error, WrongUsage) else 1) from error
-    except KeyboardInterrupt:
-        notes.print("Interrupted. Nothing is lost: run the same command again to go on.")
-        raise typer.Exit(130) from None
     except BrokenPipeError:
         raise typer.Exit(1) from None
 
