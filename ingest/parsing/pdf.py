@@ -14,7 +14,7 @@ from core.errors import UnreadableDocument
 from ingest.parsing.assembly import Assembly, sensible_title
 from ingest.parsing.pdf_layout import Body, Paragraph, body_type, heading_levels, paragraphs
 from ingest.parsing.pdf_lines import Line, page_lines
-from ingest.parsing.pdf_tables import RuledTable, RuledTables
+from ingest.parsing.pdf_tables import RuledTable, ruled_tables
 
 MEDIA_TYPE = "application/pdf"
 PAGES = 5_000
@@ -46,8 +46,7 @@ def parse_pdf(data: bytes) -> Parsed:
             )
         pages = _without_running_lines(pages)
         assembly = Assembly()
-        with RuledTables(data) as tables:
-            _assemble(assembly, pages, [tables.on_page(document, index) for index in range(len(document))])
+        _assemble(assembly, pages, [_tables(document, index) for index in range(len(document))])
         title = sensible_title(document.get_metadata_dict().get("Title") or "")
     return assembly.parsed(MEDIA_TYPE, title=title or assembly.first_heading())
 
@@ -69,6 +68,14 @@ def _lines(document: pdfium.PdfDocument, index: int) -> list[Line]:
     try:
         with closing(document[index]) as page:
             return page_lines(page)
+    except pdfium.PdfiumError:
+        return []
+
+
+def _tables(document: pdfium.PdfDocument, index: int) -> list[RuledTable]:
+    try:
+        with closing(document[index]) as page:
+            return ruled_tables(page)
     except pdfium.PdfiumError:
         return []
 

@@ -1,31 +1,34 @@
-"""Tables of a PDF that are drawn with rules, found and read by pdfplumber where PDFium sees such rules."""
+"""Tables of a PDF that are drawn with rules: the rules and the words from PDFium, the grid from pdfplumber."""
 
 from __future__ import annotations
 
-import io
 import re
-import time
-from dataclasses import dataclass, field
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
-import pdfplumber
-import pdfplumber.pdf
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
-from pdfminer.pdfexceptions import PDFException
-from pdfplumber.utils.exceptions import PdfminerException
+from pdfplumber.table import cells_to_tables, edges_to_intersections, intersections_to_cells, merge_edges
 
 from ingest.parsing.assembly import table_row
 from ingest.parsing.pdf_lines import Line
 
-# pdfplumber takes up to a second for a page, so a document gets its first pages with rules and this much time.
-PAGES = 60
-BUDGET_SECONDS = 20.0
-_PATHS = 3_000
+# Drawings have more paths than any table has rules, and pdfplumber compares each rule across with each rule down.
+_PATHS = 5_000
+_RULES = 600
+_SEGMENTS = 400
+_THIN = 2.0
+_RULE_LENGTH = 5.0
+_TOLERANCE = 3.0
 # Accounts set the sign in a cell of its own.
 _CURRENCY_CELL = re.compile(r"([$€£¥]) \| ")
-_THIN = 2.0
-_RULE_LENGTH = 8.0
+
+_Box = tuple[float, float, float, float]
+_Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -44,57 +47,72 @@ class RuledTable:
         return self.left <= x <= self.right and self.bottom <= y <= self.top
 
 
-@dataclass
-class RuledTables:
-    """Reads one document's ruled tables within `PAGES` and `BUDGET_SECONDS`; closes with its `with` block."""
+def ruled_tables(page: pdfium.PdfPage) -> list[RuledTable]:
+    """The tables with a grid of rules and two or more columns, from the top; none where drawings hide them."""
+    rules = _rules(page)
+    if not rules:
+        return []
+    height = page.get_height()
+    cells = intersections_to_cells(edges_to_intersections(rules, _TOLERANCE, _TOLERANCE))
+    with closing(page.get_textpage()) as textpage:
+        tables = [_table(textpage, table, height) for table in cells_to_tables(cells)]
+    return [table for table in tables if table is not None]
 
-    data: bytes
-    pages_left: int = PAGES
-    seconds_left: float = BUDGET_SECONDS
-    _plumber: pdfplumber.pdf.PDF | None = field(default=None, init=False)
 
-    def __enter__(self) -> RuledTables:
-        return self
+def _table(textpage: pdfium.PdfTextPage, cells: list[_Box], height: float) -> RuledTable | None:
+    """The table of `cells` (left, top, right, bottom, from the page's upper left corner), None if it has no columns."""
+    rows = []
+    for _, row in groupby(sorted(cells, key=itemgetter(1, 0)), key=itemgetter(1)):
+        words = [
+            textpage.get_text_bounded(left, height - bottom, right, height - top) for left, top, right, bottom in row
+        ]
+        rows.append([word for word in words if word.strip()])
+    if max(map(len, rows), default=0) < 2:
+        return None
+    left, top = min(cell[0] for cell in cells), min(cell[1] for cell in cells)
+    right, bottom = max(cell[2] for cell in cells), max(cell[3] for cell in cells)
+    lines = [_CURRENCY_CELL.sub(r"\1 ", table_row(row)) for row in rows if row]
+    return RuledTable("\n".join(lines), left, right, height - bottom, height - top)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._plumber is not None:
-            self._plumber.close()
 
-    def on_page(self, document: pdfium.PdfDocument, index: int) -> list[RuledTable]:
-        """The tables with two or more columns on page `index` (from 0), none if it has no grid of rules."""
-        if self.pages_left <= 0 or self.seconds_left <= 0 or not _has_grid(document, index):
+def _rules(page: pdfium.PdfPage) -> list[dict[str, Any]]:
+    """The page's rules as pdfplumber's edges, joined; none if they form no grid or are too many for a table."""
+    height = page.get_height()
+    edges: list[dict[str, Any]] = []
+    for number, path in enumerate(page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_PATH])):
+        if number >= _PATHS:
             return []
-        self.pages_left -= 1
-        began = time.monotonic()
-        try:
-            if self._plumber is None:
-                self._plumber = pdfplumber.open(io.BytesIO(self.data))
-            return _tables(self._plumber, index)
-        except (PDFException, PdfminerException, ValueError, KeyError, TypeError, IndexError):
-            # pdfminer stumbles over files that PDFium reads; their tables then stay lines of text.
-            self.pages_left = 0
-            return []
-        finally:
-            self.seconds_left -= time.monotonic() - began
+        edges += (edge for segment in _segments(path) if (edge := _edge(*segment, height)))
+    merged = merge_edges(edges, _TOLERANCE, _TOLERANCE, _TOLERANCE, _TOLERANCE)
+    across = sum(edge["orientation"] == "h" for edge in merged)
+    return merged if min(across, len(merged) - across) >= 2 and len(merged) <= _RULES else []
 
 
-def _has_grid(document: pdfium.PdfDocument, index: int) -> bool:
-    """Whether a page draws two or more rules in both directions, or boxes around its cells."""
-    across = down = boxes = 0
-    try:
-        page = document[index]
-        for number, path in enumerate(page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_PATH])):
-            if number >= _PATHS:
-                return False
-            left, bottom, right, top = path.get_bounds()
-            across += top - bottom <= _THIN and right - left >= _RULE_LENGTH
-            down += right - left <= _THIN and top - bottom >= _RULE_LENGTH
-            boxes += top - bottom >= _RULE_LENGTH and right - left >= _RULE_LENGTH and _is_stroked(path)
-    except pdfium.PdfiumError:
-        return False
-    return (across >= 2 and down >= 2) or boxes >= 4
+def _segments(path: pdfium.PdfObject) -> Iterator[tuple[_Point, _Point]]:
+    """The straight lines that a path shows: its strokes, and a filled bar too thin to be anything but a rule."""
+    left, bottom, right, top = path.get_bounds()
+    if right - left <= _THIN or top - bottom <= _THIN:
+        yield (left, bottom), (right, top)
+    elif _is_stroked(path):
+        yield from _strokes(path)
+
+
+def _strokes(path: pdfium.PdfObject) -> Iterator[tuple[_Point, _Point]]:
+    matrix = path.get_matrix()
+    begin = last = (0.0, 0.0)
+    for index in range(min(pdfium_c.FPDFPath_CountSegments(path.raw), _SEGMENTS)):
+        segment = pdfium_c.FPDFPath_GetPathSegment(path.raw, index)
+        x, y = pdfium_c.c_float(), pdfium_c.c_float()
+        pdfium_c.FPDFPathSegment_GetPoint(segment, x, y)
+        point = matrix.on_point(x.value, y.value)
+        kind = pdfium_c.FPDFPathSegment_GetType(segment)
+        if kind == pdfium_c.FPDF_SEGMENT_LINETO:
+            yield last, point
+        elif kind == pdfium_c.FPDF_SEGMENT_MOVETO:
+            begin = point
+        last = point
+        if pdfium_c.FPDFPathSegment_GetClose(segment):
+            yield last, begin
 
 
 def _is_stroked(path: pdfium.PdfObject) -> bool:
@@ -102,16 +120,23 @@ def _is_stroked(path: pdfium.PdfObject) -> bool:
     return bool(pdfium_c.FPDFPath_GetDrawMode(path.raw, fill, stroke)) and bool(stroke.value)
 
 
-def _tables(plumber: pdfplumber.pdf.PDF, index: int) -> list[RuledTable]:
-    page = plumber.pages[index]
-    found = []
-    for table in page.find_tables():
-        rows = [[cell for cell in row if cell and cell.strip()] for row in table.extract()]
-        if max(map(len, rows), default=0) < 2:
-            continue
-        lines = [_CURRENCY_CELL.sub(r"\1 ", table_row(row)) for row in rows if row]
-        left, top, right, bottom = table.bbox
-        height = float(page.height)
-        found.append(RuledTable("\n".join(lines), left, right, height - bottom, height - top))
-    page.close()
-    return found
+def _edge(start: _Point, end: _Point, height: float) -> dict[str, Any] | None:
+    """A line across or down the page as pdfplumber's edge, None for one that is short or slanted."""
+    left, right = sorted((start[0], end[0]))
+    bottom, top = sorted((start[1], end[1]))
+    if right - left >= _RULE_LENGTH and top - bottom <= _THIN:
+        bottom = top = (top + bottom) / 2
+    elif top - bottom >= _RULE_LENGTH and right - left <= _THIN:
+        left = right = (left + right) / 2
+    else:
+        return None
+    return {
+        "object_type": "line",
+        "orientation": "h" if top == bottom else "v",
+        "x0": left,
+        "x1": right,
+        "top": height - top,
+        "bottom": height - bottom,
+        "width": right - left,
+        "height": top - bottom,
+    }

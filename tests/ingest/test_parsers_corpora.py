@@ -97,10 +97,7 @@ def test_a_filing_keeps_the_pages_that_its_footers_name(parser: SandboxedParser)
     manifest("sec_10q_kgrag")
     filing = read(parser, SETS / "sec_10q_kgrag" / "docs" / "2023 Q1 AAPL.pdf")
     assert isinstance(filing, Parsed)
-    pages = {
-        block.page: filing.text[block.start : block.end]
-        for block in filing.blocks
-        if "Note 2" in filing.text[block.start : block.end][:8]
-    }
+    texts = [(block.page, filing.text[block.start : block.end]) for block in filing.blocks]
+    pages = {page: text for page, text in texts if text.startswith("Note 2 ")}
     assert pages == {10: "Note 2 – Revenue"}
     assert "Q1 2023 Form 10-Q |" not in filing.text
