@@ -55,7 +55,7 @@ class ChainSlot:
 
         The line is overwritten in place, within one sector: a crash leaves the old one or the new, and a full
         disk cannot refuse it. It is not synced with each record, since only a power cut can lose it, and then
-        it names an earlier record, which is mended at the next opening.
+        it names an earlier record, until the next one is written.
         """
         handle = os.open(self.path, os.O_WRONLY)
         try:

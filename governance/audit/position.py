@@ -64,7 +64,7 @@ def open_chain(connection: sa.Connection, store: KeyStore, folder: Path) -> Writ
 
 
 def _resume(connection: sa.Connection, slot: ChainSlot, keys: ChainKeys) -> Position:
-    """Where the chain stands; its head is moved up to what was committed before a crash."""
+    """Where the chain stands; a crash may have left its head behind what was committed, never ahead."""
     try:
         head = read_head(slot.folder, slot.chain, slot.key)
     except FileNotFoundError:
@@ -84,8 +84,6 @@ def _resume(connection: sa.Connection, slot: ChainSlot, keys: ChainKeys) -> Posi
         last = Position.of(record)
     if head.sequence and not last.id:
         raise _Damaged(f"its head names record {head.sequence}, which is missing")
-    if last.head != head:
-        slot.advance(last.head)
     return last
 
 

@@ -221,9 +221,9 @@ def test_a_forged_record_beyond_the_head_is_not_built_upon(tmp_path: Path) -> No
     home = sqlite_home(tmp_path)
     home.write(2)
     with home.raw() as database:
-        columns = "audit_id, time, kind, subject, key_id, nonce, ciphertext, previous, mac"
-        forged = f"SELECT id + 1024, chain, sequence + 1, {columns} FROM audit_records WHERE sequence = 2"
-        database.execute(f"INSERT INTO audit_records (id, chain, sequence, {columns}) {forged}")
+        columns = "audit_id, time, kind, subject, key_id, nonce, ciphertext, mac"
+        forged = f"SELECT id + 1024, chain, sequence + 1, mac, {columns} FROM audit_records WHERE sequence = 2"
+        database.execute(f"INSERT INTO audit_records (id, chain, sequence, previous, {columns}) {forged}")
 
     record = home.write(1)[0]
 

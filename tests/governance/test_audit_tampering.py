@@ -234,6 +234,14 @@ def test_a_text_stored_as_bytes_is_an_altered_record(home: AuditHome, column: st
     assert first_bad(home.verify()) == ("0", 3)
 
 
+@pytest.mark.parametrize("number", [-5, 0, 2.5, 1000, "five"])
+def test_a_record_whose_number_was_changed_is_missed_where_it_was(home: AuditHome, number: object) -> None:
+    with home.raw() as database:
+        database.execute("UPDATE audit_records SET sequence = ? WHERE chain = '0' AND sequence = 5", (number,))
+
+    assert first_bad(home.verify()) == ("0", 5)
+
+
 def test_whatever_bit_of_the_file_is_flipped_no_record_changes_unnoticed(original: AuditHome, tmp_path: Path) -> None:
     draw = random.Random(20261120)
     image = original.file.read_bytes()
@@ -358,6 +366,16 @@ def test_a_record_of_another_history_of_the_chain_is_found(
         insert(database, foreign)
 
     assert first_bad(home.verify()) == ("0", named)
+
+
+def test_records_of_another_history_are_not_built_upon(home: AuditHome, tmp_path: Path) -> None:
+    other = home.copy(tmp_path / "other")
+    other.write(1)
+    home.write(1)
+    home.file.write_bytes(other.file.read_bytes())
+
+    assert {record.chain for record in home.write(1)} == {"1"}
+    assert first_bad(home.verify()) == ("0", 10)
 
 
 def test_a_head_read_while_it_is_being_written_is_read_again(home: AuditHome, monkeypatch: pytest.MonkeyPatch) -> None:
