@@ -137,7 +137,7 @@ def test_keys_that_are_gone_refuse_and_are_not_replaced(tmp_path: Path) -> None:
     assert home.verify().ok
 
 
-@pytest.mark.parametrize("left", ["heads and records", "records"])
+@pytest.mark.parametrize("left", ["heads and records", "records", "heads"])
 def test_a_lost_root_key_is_never_replaced_while_anything_was_written_with_it(tmp_path: Path, left: str) -> None:
     home = sqlite_home(tmp_path)
     home.write(1)
@@ -146,6 +146,8 @@ def test_a_lost_root_key_is_never_replaced_while_anything_was_written_with_it(tm
     key.unlink()
     if left == "records":
         shutil.rmtree(home.heads)
+    if left == "heads":
+        home.file.unlink()
 
     with home.log() as log, pytest.raises(AuditUnavailable, match="missing"):
         append(log)
