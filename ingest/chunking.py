@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from itertools import groupby, pairwise
 
 from core.documents import Block, BlockKind, Chunk, Parsed, embedding_text
 from core.errors import WrongUsage
+from ingest.cutting import head, pieces, units
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -24,14 +24,7 @@ LEAST_ROOM_TOKENS = 16
 # A string without spaces may count as one unknown token however long it is, so characters count too; running text of
 # any language has fewer of them to a token.
 _CHARACTERS_PER_TOKEN = 8
-_WHOLE_CHARACTERS = 240
 _JOIN_TOKENS = 2
-_SENTENCE_END = re.compile(
-    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\W\d_]|[\"'“‘(\[\d])"  # most scripts put a space after a sentence,
-    r"|(?<=[。！？｡])[」』”’）]*"  # Chinese and Japanese none
-    r"|\n+"
-)
-_VISIBLE = re.compile(r"\S(?:.*\S)?", re.S)
 _Path = tuple[str, ...]
 
 
@@ -117,7 +110,7 @@ class _Document:
         rows = [self.parsed.text[start : start + length] for _, start, length in tables]
         headers = {}
         for (number, start, length), row, tokens in zip(tables, rows, self.counted(rows), strict=True):
-            headers[number] = (_head(row, tokens, self.room // 4), min(tokens, self.room // 4), start + length)
+            headers[number] = (head(row, tokens, self.room // 4), min(tokens, self.room // 4), start + length)
         return headers
 
     def text(self, span: Block | _Atom) -> str:
@@ -138,7 +131,7 @@ class _Document:
         for heading in reversed(path):
             tokens = self.heading_tokens[heading]
             if tokens > left:
-                kept += [] if kept else [_head(heading, tokens, left)]
+                kept += [] if kept else [head(heading, tokens, left)]
                 break
             kept.append(heading)
             left -= tokens
@@ -266,7 +259,9 @@ def _is_full(last: _Atom, coming: _Atom, taken: int, goal: float, document: _Doc
 def _atoms(document: _Document) -> list[_Atom]:
     """All atoms in order, counted; one too long for any chunk is cut, between words where it has any."""
     atoms = [
-        atom for number, block in enumerate(document.parsed.blocks) for atom in _whole_atoms(document, number, block)
+        _Atom(block.start + start, block.start + end, number)
+        for number, block in enumerate(document.parsed.blocks)
+        for start, end in units(block.kind, document.text(block))
     ]
     while True:
         tokens = document.counted([document.text(atom) for atom in atoms])
@@ -277,20 +272,6 @@ def _atoms(document: _Document) -> list[_Atom]:
         atoms = [piece for atom in atoms for piece in _pieces(document.parsed.text, atom, limits[atom.block])]
 
 
-def _whole_atoms(document: _Document, number: int, block: Block) -> Iterator[_Atom]:
-    text = document.text(block)
-    if block.kind in (BlockKind.TABLE, BlockKind.CODE):
-        ends = [match.end() for match in re.finditer(r"\n", text)]
-    elif block.kind is BlockKind.HEADING or len(text) <= _WHOLE_CHARACTERS:
-        ends = []
-    else:
-        ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    for start, end in zip([0, *ends], [*ends, len(text)], strict=True):
-        visible = _VISIBLE.search(text, start, end)
-        if visible:
-            yield _Atom(block.start + visible.start(), block.start + visible.end(), number)
-
-
 def _pieces(text: str, atom: _Atom, limit: int) -> Iterator[_Atom]:
     """`atom` itself if it keeps to `limit`, else pieces that should, by its average length of a token."""
     length = atom.end - atom.start
@@ -298,23 +279,7 @@ def _pieces(text: str, atom: _Atom, limit: int) -> Iterator[_Atom]:
         yield atom
         return
     size = max(1, min(length - 1, length * limit // atom.tokens))
-    start = atom.start
-    while start < atom.end:
-        end = _cut(text, start, min(start + size, atom.end), atom.end)
-        visible = _VISIBLE.search(text, start, end)
-        if visible:
-            yield _Atom(visible.start(), visible.end(), atom.block)
-        start = end
-
-
-def _cut(text: str, start: int, end: int, last: int) -> int:
-    """`end`, or the last place before it, but past the half, where a word ends."""
-    if end >= last:
-        return last
-    for place in range(end, (start + end) // 2, -1):
-        if text[place].isspace():
-            return place
-    return end
+    yield from (_Atom(start, end, atom.block) for start, end in pieces(text, atom.start, atom.end, size))
 
 
 def _fitting(drafts: Sequence[_Draft], document: _Document, window: int) -> list[Chunk]:
@@ -339,23 +304,12 @@ def _smaller(piece: Chunk, document: _Document) -> Iterator[Chunk]:
     """Halve a span; one too short to blame loses its header, then its outermost heading."""
     if piece.end - piece.start > LEAST_ROOM_TOKENS or not (piece.header or piece.heading):
         text = document.parsed.text
-        middle = _cut(text, piece.start, (piece.start + piece.end + 1) // 2, piece.end)
-        for start, end in ((piece.start, middle), (middle, piece.end)):
-            visible = _VISIBLE.search(text, start, end)
-            if visible:
-                yield document.chunk(visible.start(), visible.end())
+        half = (piece.end - piece.start + 1) // 2
+        yield from (document.chunk(start, end) for start, end in pieces(text, piece.start, piece.end, half))
     elif piece.header:
         yield replace(piece, header="")
     else:
         yield replace(piece, heading=piece.heading[1:])
-
-
-def _head(text: str, tokens: int, limit: int) -> str:
-    """The beginning of `text` that should take `limit` of its `tokens`, cut between words where it has any."""
-    if tokens <= limit:
-        return text
-    size = len(text) * limit // tokens
-    return text[: _cut(text, 0, size, len(text))].rstrip(" |")
 
 
 def _shared(paths: Sequence[_Path]) -> _Path:
