@@ -65,12 +65,17 @@ class KeyStore:
         It is read anew each time, so that a key destroyed by another process is never used again.
         """
         fresh = DataKey(secrets.token_hex(8), secrets.token_bytes(_KEY_BYTES))
-        return self._read(pseudonym) or self._store(pseudonym, fresh)
+        return self.find(pseudonym) or self._store(pseudonym, fresh)
 
-    def find(self, pseudonym: str, key_id: str) -> DataKey | None:
-        """The key a record names, or None once it has been destroyed."""
-        key = self._read(pseudonym)
-        return key if key and key.key_id == key_id else None
+    def find(self, pseudonym: str) -> DataKey | None:
+        """The present key of a subject, or None; records sealed with an earlier one do not open with it."""
+        try:
+            stored = json.loads(self._path(pseudonym).read_bytes())
+            return DataKey(stored["key_id"], bytes.fromhex(stored["key"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise Conflict(f"The data key {self._path(pseudonym)} is damaged: put it back from a copy.") from error
 
     def destroy(self, pseudonym: str) -> bool:
         """Destroy a subject's key, and with it the content of all their records; False if there is none.
@@ -90,15 +95,6 @@ class KeyStore:
         path.unlink()
         sync_folder(path.parent)
         return True
-
-    def _read(self, pseudonym: str) -> DataKey | None:
-        try:
-            stored = json.loads(self._path(pseudonym).read_bytes())
-            return DataKey(stored["key_id"], bytes.fromhex(stored["key"]))
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise Conflict(f"The data key {self._path(pseudonym)} is damaged: put it back from a copy.") from error
 
     def _store(self, pseudonym: str, key: DataKey) -> DataKey:
         stored = json.dumps({"key_id": key.key_id, "key": key.secret.hex()}).encode()

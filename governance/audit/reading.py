@@ -83,7 +83,7 @@ class AuditReader:
 def _open(record: Record, store: KeyStore, keys: ChainKeys) -> Opened:
     if not is_authentic([getattr(record, name) for name in COLUMNS], keys.record):
         return Opened(record, "altered")
-    key = store.find(record.subject, record.key_id)
+    key = store.find(record.subject)
     plaintext = unseal(record, key) if key else None
     if plaintext is None:
         return Opened(record, "erased")
