@@ -21,7 +21,7 @@ _OVERSAMPLING = 4
 # The largest number a code holds.
 _LARGEST_CODE = 127
 
-# Bounds the rounding of a product of unit vectors in 32 bits, in whatever order it is summed.
+# Bounds the rounding of a product of unit vectors in 32 bits.
 _ROUNDING = 1e-5
 
 
@@ -41,9 +41,10 @@ class Candidates:
 def similarity(selection: Selection, query: NDArray[np.float32], slots: NDArray[np.int64]) -> NDArray[np.float32]:
     """The cosine similarity of `query`, a unit vector, to some slots: shape (len(slots),).
 
-    Each is summed in the same order wherever it stands, so it is the same bits whatever is computed with it.
+    Each is summed in the same order wherever it stands, so it is the same bits whatever is computed with it. A
+    matrix product would not promise that, and would start threads for which a question has no work.
     """
-    products: NDArray[np.float32] = (selection.vectors(slots) * query).sum(axis=1)
+    products: NDArray[np.float32] = np.einsum("ij,j->i", selection.vectors(slots), query)
     return products
 
 
@@ -83,7 +84,7 @@ def _candidates(selection: Selection, number: int, query: NDArray[np.float32], d
     segment, count = selection.segments[number], selection.counts[number]
     if segment.codes is None or count <= max(_FEW, depth):
         slots = np.flatnonzero(selection.owners == number)
-        return Candidates(slots, selection.vectors(slots) @ query, _ROUNDING, -np.inf)
+        return Candidates(slots, similarity(selection, query, slots), 0.0, -np.inf)
     return _scan(selection, number, query, depth)
 
 
@@ -109,6 +110,7 @@ def _search_codes(
     parameters = None
     if readable is not None:
         parameters = faiss_api.SearchParameters(sel=faiss_api.IDSelectorBitmap(readable))
+    faiss_api.omp_set_num_threads(1)  # one query is one thread's work; a second would only be waited for
     products, positions = segment.codes.search(query[None, :], depth, params=parameters)
     return products[0], positions[0]
 

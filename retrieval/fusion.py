@@ -1,4 +1,4 @@
-"""Fusion: two rankings of the same candidates in, one out."""
+"""Fusion: the dense and the lexical scores of the same candidates in, one score out."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from numpy.typing import NDArray
 
 
 def convex_combination(
-    dense: NDArray[np.float32], lexical: NDArray[np.float32], dense_weight: float
+    cosine: NDArray[np.float32], lexical: NDArray[np.float32], dense_weight: float
 ) -> NDArray[np.float64]:
-    """`dense_weight` times the dense scores and the rest of the lexical ones, each scaled to [0, 1].
+    """`dense_weight` times the cosines and the rest of the lexical scores, both brought to [0, 1].
 
-    Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (2023): scaled scores keep what
-    reciprocal ranks throw away, how much better the best is. Lexical scores have a natural zero, where no term occurs.
+    A cosine is brought there from its bounds, -1 and 1; a lexical score, which has a natural zero and no bound, by the
+    best of this query. Scores keep what ranks throw away, how much better the best is than the next, and fuse better
+    than reciprocal ranks do: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (2023).
     """
-    return dense_weight * _scaled(dense, float(dense.min(initial=np.inf))) + (1 - dense_weight) * _scaled(lexical, 0.0)
-
-
-def _scaled(scores: NDArray[np.float32], lowest: float) -> NDArray[np.float64]:
-    span = float(scores.max(initial=lowest)) - lowest
-    if not span > 0:
-        return np.zeros(len(scores))
-    return (scores.astype(np.float64) - lowest) / span
+    best = float(lexical.max(initial=0.0)) or 1.0
+    nearness = (1 + cosine.astype(np.float64)) / 2
+    return dense_weight * nearness + (1 - dense_weight) * (lexical.astype(np.float64) / best)

@@ -27,7 +27,7 @@ from retrieval.lexical import bm25
 FUSION_DEPTH = 200
 
 # Measured over eleven public sets, see docs/decisions/index-and-ranking.md.
-DENSE_WEIGHT = 0.6
+DENSE_WEIGHT = 0.8
 
 # A query longer than this is cut: a question is shorter, and a pasted document would only cost time.
 _QUERY_CHARACTERS = 4_000
@@ -90,9 +90,9 @@ class Ranker:
         else:
             slots = np.union1d(near, _best(lexical, FUSION_DEPTH))
             dense = similarity(selection, vector, slots)
-            if spoken:
+            if spoken:  # a chunk in another language lies where its names happen to put it: that is no evidence
                 understood = np.isin(selection.languages[slots], [language_code(known) for known in spoken])
-                dense = np.where(understood, dense, dense.min())
+                dense = np.where(understood, dense, np.minimum(dense, 0))
             fused = convex_combination(dense, lexical[slots], DENSE_WEIGHT)
         order = np.lexsort((slots, -fused))
         return slots[order], fused[order]

@@ -52,7 +52,7 @@ def plain_bm25(query: str, texts: dict[int, str]) -> dict[int, float]:
 
 
 @given(publications=PUBLICATIONS, readable=ROWS, query=QUERY)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_lexical_scores_are_those_of_an_index_of_the_readable_chunks_alone(
     publications: list[tuple[set[int], set[int]]], readable: set[int], query: str
 ) -> None:
@@ -69,7 +69,7 @@ def test_lexical_scores_are_those_of_an_index_of_the_readable_chunks_alone(
 
 
 @given(publications=PUBLICATIONS, readable=ROWS, query=QUERY, k=st.integers(1, 110))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_dense_search_equals_comparing_with_every_readable_chunk(
     publications: list[tuple[set[int], set[int]]], readable: set[int], query: str, k: int
 ) -> None:
@@ -86,7 +86,7 @@ def test_dense_search_equals_comparing_with_every_readable_chunk(
 
 
 @given(publications=PUBLICATIONS, readable=ROWS, query=QUERY, k=st.integers(1, 110))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_k_is_filled_while_readable_chunks_are_left_and_nothing_else_is_found(
     publications: list[tuple[set[int], set[int]]], readable: set[int], query: str, k: int
 ) -> None:
@@ -106,7 +106,7 @@ def test_k_is_filled_while_readable_chunks_are_left_and_nothing_else_is_found(
     hidden=st.lists(st.tuples(st.integers(100, 199), st.lists(st.sampled_from(WORDS), max_size=300)), max_size=20),
     query=QUERY,
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_what_is_hidden_changes_no_score_by_a_single_bit(
     own: set[int], hidden: list[tuple[int, list[str]]], query: str
 ) -> None:
