@@ -53,7 +53,10 @@ def test_who_returns_after_an_erasure_gets_a_new_key_that_opens_nothing_old(home
 def test_a_key_leaves_no_file_behind_when_it_is_destroyed(home: AuditHome) -> None:
     key = home.keys.data_key(pseudonym_of(ANA, home.keys.chain_keys()))
 
-    home.keys.destroy(pseudonym_of(ANA, home.keys.chain_keys()))
+    [path] = (home.keys.folder / "subjects").glob(f"{pseudonym_of(ANA, home.keys.chain_keys())}.key")
+    with path.open("rb") as still_open:
+        home.keys.destroy(pseudonym_of(ANA, home.keys.chain_keys()))
+        assert not still_open.read().strip(b"\0")
 
     stored = b"".join(path.read_bytes() for path in home.folder.rglob("*") if path.is_file())
     assert key.secret not in stored

@@ -234,6 +234,16 @@ def test_a_text_stored_as_bytes_is_an_altered_record(home: AuditHome, column: st
     assert first_bad(home.verify()) == ("0", 3)
 
 
+def test_bytes_that_are_no_text_hide_none_of_the_records_after_them(home: AuditHome) -> None:
+    with home.raw() as database:
+        database.execute("UPDATE audit_records SET kind = CAST(x'ff' AS TEXT) WHERE chain = '0' AND sequence = 3")
+
+    report = home.verify()
+
+    assert [(flaw.chain, flaw.sequence) for flaw in report.flaws] == [("0", 3)]
+    assert report.records == sum(LENGTHS.values())
+
+
 @pytest.mark.parametrize("number", [-5, 0, 2.5, 1000, "five"])
 def test_a_record_whose_number_was_changed_is_missed_where_it_was(home: AuditHome, number: object) -> None:
     with home.raw() as database:
