@@ -173,11 +173,24 @@ def test_a_busy_child_dies_with_a_parent_that_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
+        _await_processor_time(child, ticks=_processor_ticks(child) + 20)
         parent.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
     while _is_running(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _is_running(child)
+
+
+def _processor_ticks(process_id: int) -> int:
+    """User time so far, in clock ticks (proc(5): the 14th field)."""
+    return int(Path(f"/proc/{process_id}/stat").read_text("ascii").rpartition(")")[2].split()[11])
+
+
+def _await_processor_time(process_id: int, ticks: int) -> None:
+    """Wait until the process is really busy; an idle one ends by itself when its socket closes."""
+    deadline = time.monotonic() + 20
+    while _processor_ticks(process_id) < ticks and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _is_running(process_id: int) -> bool:
