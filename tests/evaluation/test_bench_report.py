@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 from statistics import mean
 
 from rich.console import Console
@@ -54,8 +53,8 @@ def test_the_table_shows_every_figure_and_why_a_peer_is_missing() -> None:
         assert expected in page.getvalue()
 
 
-def test_the_chunks_measured_are_as_long_as_the_bench_says_and_all_different(tmp_path: Path) -> None:
-    encoder = load_default_encoder(tmp_path, threads=1)
+def test_the_chunks_measured_are_as_long_as_the_bench_says_and_all_different() -> None:
+    encoder = load_default_encoder(threads=1)
     chunks = chunks_of_prose(50, encoder)
 
     assert len(set(chunks)) == 50

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -22,10 +20,10 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module", params=["hashing", "minilm"])
-def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+def encoder(request: pytest.FixtureRequest) -> Encoder:
     if request.param == "hashing":
         return HashingEncoder()
-    return load_default_encoder(Path(tmp_path_factory.mktemp("models")), threads=2)
+    return load_default_encoder(threads=2)
 
 
 def test_every_text_gets_a_row_of_length_one_in_the_order_given(encoder: Encoder) -> None:

@@ -28,8 +28,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> MiniLmEncoder:
-    return load_default_encoder(Path(tmp_path_factory.mktemp("models")), threads=2)
+def encoder() -> MiniLmEncoder:
+    return load_default_encoder(threads=2)
 
 
 @pytest.fixture(scope="module")
@@ -127,19 +127,19 @@ def test_a_question_does_not_wait_for_a_batch_of_chunks() -> None:
     assert finished == ["question", "chunks"]
 
 
-def test_the_encoder_answers_without_torch_or_the_network_in_a_small_process(tmp_path: Path) -> None:
+def test_the_encoder_answers_without_torch_or_the_network_in_a_small_process() -> None:
     script = (
         "import socket, sys\n"
         "from pathlib import Path\n"
         "def refuse(*_): raise AssertionError('a socket was opened')\n"
         "socket.socket.connect = refuse\n"
         "from inference.minilm import load_default_encoder\n"
-        "load_default_encoder(Path(sys.argv[1]), threads=2).encode_query('How long does the agreement run?')\n"
+        "load_default_encoder(threads=2).encode_query('How long does the agreement run?')\n"
         "heavy = {'torch', 'transformers', 'sentence_transformers', 'nncf'} & set(sys.modules)\n"
         "status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())\n"
         "print(sorted(heavy), status['VmHWM'].split()[0])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     heavy, peak_kib = done.stdout.rsplit(maxsplit=1)
 
     assert heavy == "[]"
