@@ -52,26 +52,30 @@ class Folder:
 def read_folder(path: Path, home: Path, allow: AccessLists, access_file: Path | None) -> Folder:
     """List a folder (or one file) and read all of its rules, changing nothing.
 
-    Hidden files, `access.yaml` and the home itself are left out, and links that lead out of the folder are not
+    Hidden files, files of rules and the home itself are left out, and links that lead out of the folder are not
     followed. `access_file` stands in for an `access.yaml` at the folder itself. Raises `WrongUsage` for a path that
-    is not there and for invalid rules.
+    is not there or in the home, and for invalid rules.
     """
     if not path.exists():
         raise WrongUsage(f"{path} does not exist. If it is a mount, mount it; nothing was changed.")
     root = path if path.is_dir() else path.parent
+    home = home.resolve()
+    if root.resolve().is_relative_to(home):
+        raise WrongUsage(f"{path} is part of the home, which holds keys and records; name another folder.")
     rules = _rules_above(root)
     files: list[FolderFile] = []
     if path.is_dir():
         for folder, subfolders, names in os.walk(root, onerror=_refuse):
             here = Path(folder)
-            subfolders[:] = sorted(n for n in subfolders if not n.startswith(".") and here / n != home)
+            subfolders[:] = sorted(n for n in subfolders if not n.startswith(".") and (here / n).resolve() != home)
             if ACCESS_FILE in names:
                 rules[here] = read_rules(here / ACCESS_FILE)
             files.extend(_file(root, here / name) for name in sorted(names) if _is_content(root, here / name))
-    else:
+    elif path.name != ACCESS_FILE:
         files.append(_file(root, path))
     if access_file is not None:
         rules[root] = read_rules(access_file, folder=root)
+        files = [file for file in files if file.path != access_file]
     return Folder(root, tuple(sorted(files, key=lambda file: file.external_id)), rules, allow)
 
 

@@ -231,7 +231,7 @@ class Ledger:
                 )
                 session.add(document)
             document.state = "pending"
-            _place(session, document, decision, set_id, epoch or 0)
+            _place(session, document, decision, set_id, epoch)
         return document
 
 
@@ -287,9 +287,12 @@ def abandon_unpublished(catalog: Catalog) -> int:
     return len(versions)
 
 
-def _place(session: Session, document: Document, decision: Decision, set_id: int, epoch: int) -> None:
+def _place(session: Session, document: Document, decision: Decision, set_id: int, epoch: int | None) -> None:
+    """Put a document under the source's lists with its grants over them; None: nothing readers see has changed."""
     document.source_set_id = document.access_set_id = set_id
-    document.rule, document.changed_epoch = decision.rule, epoch
+    document.rule = decision.rule
+    if epoch is not None:
+        document.changed_epoch = epoch
     session.flush()
     document.access_set_id = effective_set(session, document.id, set_id)
     session.flush()

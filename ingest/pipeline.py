@@ -32,6 +32,7 @@ from inference.language import detect
 from ingest.chunking import chunk
 from ingest.indexing import IndexPublisher
 from ingest.ledger import Known, Ledger, Prepared, abandon_unpublished, delete_documents
+from ingest.parsing.assembly import short_title
 from ingest.report import Failure, IngestReport
 
 BATCH_CHUNKS = 512
@@ -218,7 +219,7 @@ class Ingestion:
         return _Seen(item, known, seen.content_hash, seen.size_bytes, prepared=prepared)
 
     def _prepare(self, item: Item, parsed: Parsed, seen: _Seen) -> Prepared:
-        title = parsed.title or Path(item.external_id).stem
+        title = parsed.title or short_title(Path(item.external_id).stem)
         parsed = Parsed(parsed.text, parsed.blocks, title, parsed.media_type, parsed.metadata)
         chunks = tuple(chunk(parsed, self.encoder.count_tokens, self.encoder.window_tokens))
         if not chunks:

@@ -37,7 +37,7 @@ TEXT_SUFFIXES = {
     ".tsv": TSV,
     ".tab": TSV,
 }
-# Formats whose files are binary, so that text under such a name is a mis-named text.
+# Formats whose files are binary; nothing else belongs under their names.
 _BINARY_SUFFIXES = {".pdf", ".docx", ".doc", ".xlsx", ".xls", ".pptx", ".ppt", ".odt", ".ods", ".odp", ".png", ".jpg"}
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -71,11 +71,23 @@ _CSV_ROWS = 20
 
 
 def detect(data: bytes, name: str) -> str:
-    """The media type of `data`, one that we read; `name` decides only between kinds of text.
+    """The media type of `data`, one that we read; `name` decides between kinds of text, and must not contradict.
 
     Raises `UnreadableDocument`: "empty" without bytes; "unsupported" for what we do not read, the reason saying what
-    it is and what to do; "encrypted", "hostile" or "malformed" for a container that cannot be opened.
+    it is and what to do; "encrypted", "hostile" or "malformed" for a container that cannot be opened; "malformed" for
+    a name that says another format than the bytes do, since one of the two is not what its owner believes.
     """
+    media_type = _detect(data, name)
+    suffix = PurePosixPath(name).suffix.lower()
+    belongs = {PDF: ".pdf", DOCX: ".docx"}.get(media_type)
+    if belongs is None and suffix in _BINARY_SUFFIXES:
+        raise _misnamed(suffix, "text", ".txt, .md, .csv or .html")
+    if belongs is not None and suffix != belongs and (suffix in TEXT_SUFFIXES or suffix in _BINARY_SUFFIXES):
+        raise _misnamed(suffix, f"a {belongs[1:].upper()} document", belongs)
+    return media_type
+
+
+def _detect(data: bytes, name: str) -> str:
     if not data.strip(b"\x00 \t\r\n\xef\xbb\xbf"):
         raise UnreadableDocument("empty", "The file is empty; there is nothing to index.")
     # Acrobat and PDFium accept the header anywhere in the first 1024 bytes (ISO 32000-1, Annex H, note 13).
@@ -139,6 +151,12 @@ def _is_delimited(text: str) -> bool:
         if len(lines) > 1 and len(widths) == 1 and max(widths) > 1:
             return True
     return False
+
+
+def _misnamed(suffix: str, what: str, better: str) -> UnreadableDocument:
+    return UnreadableDocument(
+        "malformed", f"The name ends in {suffix} but the bytes are {what}; rename it to {better}."
+    )
 
 
 def _unsupported(what: str) -> UnreadableDocument:

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from organization import bring_in
+
 import ingest.pipeline
 from catalog.blobs import Blobs
 from core.settings import Settings
 from ingest.indexing import IndexPublisher
 from ingest.ledger import Ledger
-from organization import bring_in
 from retrieval.index import IndexWriter
 from wiring.home import open_home
 

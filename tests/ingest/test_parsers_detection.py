@@ -1,4 +1,4 @@
-"""A file is read as what it is, whatever it is called; what we do not read is refused by its kind."""
+"""A file is read as what it is; a name that contradicts its bytes, and what we do not read, are refused by kind."""
 
 from __future__ import annotations
 
@@ -46,12 +46,11 @@ PNG = b"\x89PNG\r\n\x1a\n" + NOISE
         (b"plain words", "notes.txt", PLAIN),
         (b"a,b\n1,2\n", "table.csv", CSV),
         (b"a\tb\n1\t2\n", "table.tsv", TSV),
-        (b"a,b\n1,2\n", "really-text.xlsx", CSV),
-        (b"only words, and more\nhere\n", "really-text.docx", PLAIN),
-        (b"<html><body>x</body></html>", "really-html.pdf", HTML),
-        (b"%PDF-1.7\n...", "really-pdf.docx", PDF),
-        (b"\n\n%PDF-1.4\n...", "really-pdf.txt", PDF),
-        (word_document(), "really-word.pdf", DOCX),
+        (b"a,b\n1,2\n", "table", CSV),
+        (b"only words, and more\nhere\n", "notes", PLAIN),
+        (b"%PDF-1.7\n...", "report", PDF),
+        (b"\n\n%PDF-1.4\n...", "report.v2", PDF),
+        (word_document(), "letter", DOCX),
         (word_document(), "letter.docx", DOCX),
         ("Übung".encode("utf-16"), "utf16.txt", PLAIN),
         (b"padded" + bytes(64) + b"text", "nul.txt", PLAIN),
@@ -66,6 +65,12 @@ def test_content_decides_and_the_name_only_among_kinds_of_text(data: bytes, name
     ("data", "name", "verdict", "said"),
     [
         (b"", "a.txt", "empty", "empty"),
+        (b"a,b\n1,2\n", "really-text.xlsx", "malformed", "rename it"),
+        (b"only words, and more\nhere\n", "really-text.docx", "malformed", "rename it"),
+        (b"<html><body>x</body></html>", "really-html.pdf", "malformed", "rename it"),
+        (b"%PDF-1.7\n...", "really-pdf.docx", "malformed", "rename it to .pdf"),
+        (b"\n\n%PDF-1.4\n...", "really-pdf.txt", "malformed", "rename it to .pdf"),
+        (word_document(), "really-word.pdf", "malformed", "rename it to .docx"),
         (b"\xef\xbb\xbf \n\x00", "a.docx", "empty", "empty"),
         (PNG, "picture.md", "unsupported", "PNG"),
         (NOISE, "noise.txt", "unsupported", "binary"),

@@ -52,7 +52,9 @@ def test_a_removed_file_is_gone_from_the_next_search_once_pruned_and_kept_before
         home.gate.text(ANA, document_id)
 
 
-def test_the_bytes_of_a_deleted_document_are_forgotten_unless_another_holds_the_same(home: Home, tmp_path: Path) -> None:
+def test_the_bytes_of_a_deleted_document_are_forgotten_unless_another_holds_the_same(
+    home: Home, tmp_path: Path
+) -> None:
     folder = write_files(tmp_path / "two", {"a.txt": "the very same words", "b.txt": "the very same words"})
     bring_in(home, folder)
     (folder / "a.txt").unlink()
