@@ -51,8 +51,9 @@ class Grantee:
     def __str__(self) -> str:
         if self.kind is GranteeKind.EVERYONE:
             return "everyone"
-        subject = self.subject if self.issuer == LOCAL_ISSUER else f"{self.issuer}|{self.subject}"
-        return f"{self.kind}:{subject}"
+        # A bar in a local subject must not read as another issuer's: `parse_grantee` gives back what was written.
+        plain = self.issuer == LOCAL_ISSUER and "|" not in self.subject
+        return f"{self.kind}:{self.subject}" if plain else f"{self.kind}:{self.issuer}|{self.subject}"
 
 
 EVERYONE = Grantee(GranteeKind.EVERYONE, LOCAL_ISSUER, "everyone")

@@ -86,12 +86,13 @@ def _withheld(answer: Answer) -> Answer:
     """What is said when the ground keeps moving under an answer."""
     return replace(
         answer,
-        text="The documents behind this answer are changing right now. Ask again in a moment.",
+        text="",
         abstained=True,
         reason="unavailable",
         citations=(),
         claims=(),
         nearest=(),
+        safety={**answer.safety, "passages": []},
     )
 
 

@@ -56,8 +56,8 @@ class Searcher:
     def search(self, query: str, principal: Principal, k: int, filters: Filters = NO_FILTERS) -> SearchResult:
         """The best `k` readable chunks, best first; fewer only where fewer are readable.
 
-        Access is decided before ranking and again on the text, by the live catalog. A row that has become
-        unreadable in between is replaced by the next best one.
+        Access is decided before ranking and again on the text, by the live catalog. When a row has become unreadable
+        in between, or an index generation has passed by, the whole is done again.
         """
         query = checked_query(query)
         if not 1 <= k <= MAX_K:
@@ -75,7 +75,7 @@ class Searcher:
             at = time.perf_counter()
             passages = self.gate.passages(principal, [row for row, _ in ranking.hits])
             timings["gate"] += _ms_since(at)
-            if len(passages) == len(ranking.hits):
+            if len(passages) == min(k, len(rows)):
                 break
         scores = dict(ranking.hits)
         hits = tuple(Hit(rank, scores[one.row], one) for rank, one in enumerate(passages, start=1))

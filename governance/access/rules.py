@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Decision:
 class Rule:
     pattern: str
     lists: AccessLists
-    matcher: pathspec.PathSpec[Any] = field(compare=False, repr=False)
+    matcher: pathspec.GitIgnoreSpec = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ def read_rules(file: Path, folder: Path | None = None) -> AccessRules:
     Raises `WrongUsage` naming the file and the first thing wrong with it.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise WrongUsage(f"{file} cannot be read ({error.strerror}); nothing was changed.") from error
     except UnicodeDecodeError as error:
         raise WrongUsage(f"{file} is not UTF-8 text; nothing was changed.") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise WrongUsage(f"{file} is not valid YAML ({_one_line(error)}); nothing was changed.") from error
     document = _mapping(file, "the file", content if content is not None else {}, {"default", "rules"})
     entries = document.get("rules") or []
@@ -93,6 +93,18 @@ def read_rules(file: Path, folder: Path | None = None) -> AccessRules:
     )
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML whose mappings name each key once (YAML 1.2.2, 3.2.1.3): a second `deny` would silently undo the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _rule(file: Path, number: int, entry: object) -> Rule:
     where = f"rule {number}"
     pattern = _mapping(file, where, entry, {"path", "allow", "deny"}).get("path")
@@ -101,9 +113,12 @@ def _rule(file: Path, number: int, entry: object) -> Rule:
     if pattern.startswith("!"):
         raise _invalid(file, f"{where}: a pattern cannot begin with `!`; write a later rule instead")
     try:
-        matcher = pathspec.PathSpec.from_lines("gitignore", [pattern])
+        # Not PathSpec: `legal/*` then leaves out what stands deeper in `legal/`, which git does not.
+        matcher = pathspec.GitIgnoreSpec.from_lines([pattern])
     except ValueError as error:
         raise _invalid(file, f"{where}: {pattern!r} is no path pattern") from error
+    if any(compiled.include is None for compiled in matcher.patterns):
+        raise _invalid(file, f"{where}: {pattern!r} is a comment in .gitignore and matches nothing; write `\\#`")
     return Rule(pattern, _lists(file, where, entry, ignore="path"), matcher)
 
 
