@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import uuid
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from core.errors import Conflict
+from core.errors import Conflict, LimitExceeded
 from retrieval.analysis import ANALYZER_VERSION
 from retrieval.index.manifest import (
     REBUILD,
@@ -63,7 +64,7 @@ class IndexWriter:
 
         A row that is added again replaces the former. Raises `Conflict`, and changes nothing, if the index holds
         vectors of another model or another analysis of text, or a vector is not of this model's dimension or not
-        finite.
+        finite. Raises `LimitExceeded` if the disk is full.
         """
         with self._exclusive():
             present = read_manifest(self._folder)
@@ -198,8 +199,15 @@ class IndexWriter:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Hold the writers' lock; the system releases it when a process dies."""
-        self._segments.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "writer.lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        """Hold the writers' lock; the system releases it when a process dies. A full disk becomes `LimitExceeded`."""
+        try:
+            self._segments.mkdir(parents=True, exist_ok=True)
+            with (self._folder / "writer.lock").open("wb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise LimitExceeded(
+                f"The disk under {self._folder} is full. The index stays as it was; free space and run this again."
+            ) from error

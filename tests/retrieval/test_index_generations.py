@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from indexed import ENCODER, build, publish, ranker, row_of, writer
 from pyroaring import BitMap
 
-from core.errors import Conflict
+from core.errors import Conflict, LimitExceeded
 from retrieval.index import IndexReader, IndexRow, IndexWriter
 from retrieval.index.manifest import MANIFEST, SEGMENTS, read_manifest
 from retrieval.index.storage import FileRecord, Storage
@@ -29,41 +30,39 @@ BEFORE = [(range(40), ()), (range(40, 50), range(3)), (range(50, 53), [45])]
 ADDED, DROPPED = range(60, 90), [5, 51]
 
 
-class KilledAt(Storage):
-    """Dies without warning at the n-th step; at a write with half of it done."""
+class BreakingAt(Storage):
+    """Breaks at the n-th step; at a write with half of it done."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, break_down: Callable[[], None]) -> None:
         self.left = step
+        self.break_down = break_down
 
-    def _step(self) -> bool:
+    def _step(self) -> None:
         self.left -= 1
-        return self.left < 0
+        if self.left < 0:
+            self.break_down()
 
     def write(self, path: Path, parts: Sequence[bytes | memoryview]) -> FileRecord:
-        if self._step():
+        if self.left == 0:
             whole = b"".join(parts)
             path.write_bytes(whole[: len(whole) // 2])
-            die()
+        self._step()
         return super().write(path, parts)
 
     def make_folder(self, path: Path) -> None:
-        if self._step():
-            die()
+        self._step()
         super().make_folder(path)
 
     def rename(self, source: Path, target: Path) -> None:
-        if self._step():
-            die()
+        self._step()
         super().rename(source, target)
 
     def sync_folder(self, path: Path) -> None:
-        if self._step():
-            die()
+        self._step()
         super().sync_folder(path)
 
     def remove(self, path: Path) -> None:
-        if self._step():
-            die()
+        self._step()
         super().remove(path)
 
 
@@ -71,8 +70,12 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def fill_the_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def publish_and_die(folder: Path, step: int) -> None:
-    dying = IndexWriter(folder, ENCODER.fingerprint, ENCODER.dimension, KilledAt(step))
+    dying = IndexWriter(folder, ENCODER.fingerprint, ENCODER.dimension, BreakingAt(step, die))
     dying.publish(map(row_of, ADDED), DROPPED)
 
 
@@ -117,6 +120,19 @@ def test_killed_at_any_step_the_old_generation_or_the_new_one_is_whole(tmp_path:
         (generation, tuple(rows)) for generation, rows in outcomes
     }
     assert len(outcomes) > 20
+
+
+@pytest.mark.parametrize("step", [0, 1, 5, 12])
+def test_a_full_disk_is_named_and_changes_nothing(tmp_path: Path, step: int) -> None:
+    before = build(tmp_path, BEFORE).reader.snapshot()
+    full = IndexWriter(tmp_path, ENCODER.fingerprint, ENCODER.dimension, BreakingAt(step, fill_the_disk))
+    with pytest.raises(LimitExceeded, match=r"disk.*full.*free space"):
+        full.publish(map(row_of, ADDED), DROPPED)
+    reader = IndexReader(tmp_path)
+    assert reader.snapshot().generation == before.generation
+    publish(tmp_path, ADDED, DROPPED)
+    assert reader.snapshot().rows() == (before.rows() - BitMap(DROPPED)) | BitMap(ADDED)
+    reader.verify()
 
 
 def test_old_files_are_removed_once_no_recent_generation_uses_them(tmp_path: Path) -> None:
