@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, cast
@@ -10,6 +9,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import TypeAdapter
 
 from apps.rendering import document_json
 from apps.web.guard import Administrator, Caller, GuardedRoute, OpenHome, needs
@@ -23,6 +23,7 @@ from wiring.home import Home
 PATH = "/v1/documents"
 router = APIRouter(route_class=GuardedRoute, tags=["documents"])
 
+_NAMES = TypeAdapter(list[Name])
 _ID = re.compile(r"[0-9a-f]{32}")
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -127,12 +128,9 @@ def _names(entry: str) -> Sequence[str]:
     if not entry.lstrip().startswith("["):
         return [entry]
     try:
-        names = json.loads(entry)
-    except (ValueError, RecursionError) as error:
+        return _NAMES.validate_json(entry)
+    except ValueError as error:
         raise WrongUsage('allow and deny take user:ana, or a JSON list such as ["group:staff"].') from error
-    if not all(isinstance(name, str) for name in names):
-        raise WrongUsage("allow and deny take names such as user:ana and group:staff, nothing else.")
-    return list(names)
 
 
 def _access_warnings(home: Home, lists: AccessLists) -> list[str]:

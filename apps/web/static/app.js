@@ -146,6 +146,8 @@ async function ask(event) {
     reply.replaceChildren(...(answer.abstained ? abstention(answer) : grounded(answer)));
     reply.hidden = false;
     document.body.classList.add("answered");
+    byId("question").value = "";
+    byId("question").placeholder = "Ask something else";
   });
   reply.removeAttribute("aria-busy");
   byId("ask").disabled = false;
@@ -154,11 +156,10 @@ async function ask(event) {
 function grounded(answer) {
   const citations = new Map(answer.citations.map((citation) => [citation.marker, citation]));
   const sources = new Set(answer.citations.map((citation) => citation.document_id)).size;
-  const made = `${sources === 1 ? "One source" : `${sources} sources`} · ${seconds(answer.timings_ms.total)} · on record as ${answer.audit_id}`;
   return [
     make("h2", { class: "asked", dir: "auto" }, answer.question),
     make("p", { class: "answer", dir: "auto" }, ...withMarkers(answer.answer, citations)),
-    make("p", { class: "made" }, made),
+    made(answer, sources === 1 ? "One source" : `${sources} sources`),
     make("ol", { class: "footnotes", "aria-label": "Footnotes" }, ...answer.citations.map(footnote)),
   ];
 }
@@ -202,8 +203,15 @@ function abstention(answer) {
   return [
     make("h2", { class: "asked", dir: "auto" }, answer.question),
     box,
-    make("p", { class: "made" }, `${seconds(answer.timings_ms.total)} · on record as ${answer.audit_id}`),
+    made(answer),
   ];
+}
+
+/** How an answer came about, in one line. */
+function made(answer, ...parts) {
+  const planted = answer.safety.passages.length;
+  if (planted) parts.push(`${planted === 1 ? "one document was" : `${planted} documents were`} kept out: text in it gives the assistant orders`);
+  return make("p", { class: "made" }, [...parts, seconds(answer.timings_ms.total), `on record as ${answer.audit_id}`].join(" · "));
 }
 
 function place(citation) {
@@ -237,8 +245,8 @@ async function openDocument(about, opener, where, citation) {
     const mark = layOut(shown, citation);
     const target = mark ?? byId("passage-title");
     target.focus({ preventScroll: true });
-    if (mark) mark.scrollIntoView({ block: "center" });
-    else byId("passage-text").scrollTop = 0;
+    // Only the panel scrolls: the answer stays where the reader left it.
+    byId("passage-text").scrollTop = mark ? mark.offsetTop - byId("passage-text").clientHeight / 3 : 0;
   });
 }
 
