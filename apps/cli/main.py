@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import typer
 
-from apps.cli import access, audit, documents, evaluation, keys, operations, people, questions
+from apps.cli import access, audit, documents, evaluation, index, keys, operations, people, questions
 from apps.cli.demo import demo
 from apps.cli.shell import failures_in_words, flags, say
 
@@ -27,6 +27,7 @@ app.add_typer(people.groups, name="groups", help="Groups and their members.")
 app.add_typer(people.users, name="users", help="The people Footnote knows.")
 app.add_typer(keys.app, name="keys", help="API keys: scoped, expiring, shown once.")
 app.add_typer(access.app, name="access", help="Who may read a document, and why.")
+app.add_typer(index.app, name="index", help="The index, a cache of the catalog.")
 app.add_typer(audit.app, name="audit", help="The record of every answer and every change.")
 
 
@@ -46,12 +47,20 @@ def _main(
 
 def run() -> None:
     """Run the command line of this process."""
-    arguments = _without_home(_with_prune_value(sys.argv[1:]))
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command line; returns its exit code."""
+    flags.values.clear()
     try:
         with failures_in_words():
-            app(arguments, standalone_mode=True, prog_name="footnote")
+            app(_without_home(_with_prune_value(arguments)), prog_name="footnote")
     except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        return stop.exit_code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    return 0
 
 
 def _without_home(arguments: list[str]) -> list[str]:

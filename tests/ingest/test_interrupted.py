@@ -152,9 +152,8 @@ def test_a_full_disk_ends_in_a_clear_error_and_loses_nothing(tmp_path: Path) -> 
     environment = {**ENVIRONMENT, "FOOTNOTE_HOME": str(tmp_path / "home"), "FOOTNOTE_EMBEDDING_MODEL": "hashing"}
     command = [sys.executable, "-c", "from apps.cli.main import run; run()"]
     subprocess.run([*command, "init"], env=environment, check=True, capture_output=True)
-    subprocess.run(
-        [*command, "ingest", str(folder), "--allow", "everyone"], env=environment, check=True, capture_output=True
-    )
+    bring = [*command, "ingest", str(folder), "--allow", "everyone"]
+    subprocess.run(bring, env=environment, check=True, capture_output=True)
     write_files(folder, {f"{n}.txt": os.urandom(60_000).hex() for n in range(40)})
 
     # A limit on the size of files stands in for a disk that is full: writes beyond it fail.
