@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -93,20 +93,10 @@ class IndexWriter:
         new, rows = self._write_new(added)
         records = [self._drop(record, dropped | rows, generation) for record in kept] + new
         records = self._merge(records)
-        used = {record.id for record in records}
-        retired = [item for item in present.retired if item.generation > generation - _GENERATIONS_KEPT]
-        retired += [Retired(record.id, generation) for record in kept if record.id not in used]
-        by_id = {record.id: record for record in records}
-        retired += [
-            Retired(f"{record.id}/{record.dropped}", generation)
-            for record in kept
-            if record.id in by_id and record.dropped and by_id[record.id].dropped != record.dropped
-        ]
-        write_manifest(
-            self._folder,
-            replace(present, generation=generation, segments=tuple(records), retired=tuple(retired)),
-            self._storage,
-        )
+        still = [item for item in present.retired if item.generation > generation - _GENERATIONS_KEPT]
+        retired = (*still, *_retired(kept, records, generation))
+        manifest = replace(present, generation=generation, segments=tuple(records), retired=retired)
+        write_manifest(self._folder, manifest, self._storage)
         return generation
 
     def _write_new(self, added: Iterable[IndexRow]) -> tuple[list[SegmentRecord], BitMap]:
@@ -211,3 +201,15 @@ class IndexWriter:
             raise LimitExceeded(
                 f"The disk under {self._folder} is full. The index stays as it was; free space and run this again."
             ) from error
+
+
+def _retired(before: Sequence[SegmentRecord], after: Sequence[SegmentRecord], generation: int) -> list[Retired]:
+    """What `before` uses and `after` no longer does: whole segments, and files of dropped rows."""
+    kept = {record.id: record for record in after}
+    segments = [Retired(record.id, generation) for record in before if record.id not in kept]
+    files = [
+        Retired(f"{record.id}/{record.dropped}", generation)
+        for record in before
+        if record.id in kept and record.dropped and record.dropped != kept[record.id].dropped
+    ]
+    return segments + files
