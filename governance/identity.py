@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ PERSON_SCOPES: tuple[Scope, ...] = ("search", "ask", "read")
 ADMINISTRATOR = Principal("local", "administrator")
 ADMINISTRATOR_SCOPES: tuple[Scope, ...] = ("admin", "write", "metrics")
 _PREFIX = "fnk"
+# What is no id of ours never reaches a database, which may refuse its characters in words of its own.
+_KEY_ID = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def authenticate(catalog: Catalog, token: str) -> Identity:
     prefix, _, rest = token.partition("_")
     key_id, _, secret = rest.partition("_")
     with catalog.read() as session:
-        row = session.get(ApiKey, key_id) if prefix == _PREFIX else None
+        row = session.get(ApiKey, key_id) if prefix == _PREFIX and _KEY_ID.fullmatch(key_id) else None
         expected = row.secret_hash if row else "0" * 64
         if not hmac.compare_digest(expected, _hash(secret)) or row is None or not _in_force(row):
             raise Unauthenticated("this API key is not valid")
