@@ -20,7 +20,7 @@ from evaluation.bench.corpus import synthetic_queries, synthetic_rows
 from inference.hashing import HashingEncoder
 from retrieval.analysis import index_terms, query_terms
 from retrieval.dense import nearest
-from retrieval.index import IndexReader, IndexWriter, Snapshot
+from retrieval.index import IndexReader, IndexRow, IndexWriter, Snapshot
 from retrieval.lexical import K1, B, bm25
 from retrieval.ranking import FUSION_DEPTH, Ranker
 
@@ -153,7 +153,7 @@ def test_chunks_of_equal_vectors_are_ordered_by_row_however_many_there_are() -> 
     same = next(synthetic_rows(1, seed=1, dimension=64))
     count = 30 * FUSION_DEPTH
     with tempfile.TemporaryDirectory() as folder:
-        rows = [type(same)(row, same.vector, same.text, "en", locality=-row) for row in range(count)]
+        rows = [IndexRow(row, same.vector, same.text, "en", locality=-row) for row in range(count)]
         IndexWriter(Path(folder), "synthetic", 64).publish(rows)
         selection = IndexReader(Path(folder)).snapshot().select(BitMap(range(7, count)))
 
@@ -185,3 +185,58 @@ def test_vectors_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
 def test_any_query_is_answered(tmp_path: Path, query: str) -> None:
     publish(tmp_path, range(20))
     assert len(ranker(tmp_path).rank(query, BitMap(range(20)), 5).hits) == 5
+
+
+def test_equal_vectors_among_others_are_ordered_by_row() -> None:
+    others = list(synthetic_rows(6_000, seed=3, dimension=64, first_row=1_000))
+    same = next(synthetic_rows(1, seed=8, dimension=64))
+    with tempfile.TemporaryDirectory() as folder:
+        twins = [IndexRow(row, same.vector, "twin", "en", locality=row * 37 % 50) for row in range(50)]
+        IndexWriter(Path(folder), "synthetic", 64).publish([*others, *twins])
+        snapshot = IndexReader(Path(folder)).snapshot()
+        selection = snapshot.select(snapshot.rows())
+
+    slots, _ = nearest(selection, np.asarray(same.vector, np.float32), 60)
+
+    assert selection.rows[slots[:50]].tolist() == list(range(50))
+
+
+class EnglishEncoder(HashingEncoder):
+    """Places every text by its words, and says that it understands English only."""
+
+    languages = frozenset({"en"})
+
+
+def test_a_question_in_a_language_the_encoder_does_not_know_is_ranked_by_its_words(tmp_path: Path) -> None:
+    encoder = EnglishEncoder(32)
+    question = "Wie lange dauert die Kündigungsfrist für Angestellte?"
+    near = encoder.encode_query(question)
+    far = -near
+    publisher = IndexWriter(tmp_path, encoder.fingerprint, 32)
+    publisher.publish(
+        [
+            IndexRow(1, near, "Nothing that was asked.", "en", 0),
+            IndexRow(2, far, "Die Kündigungsfristen für Angestellte stehen hier.", "de", 0),
+            IndexRow(3, near, "Nothing either.", "en", 0),
+        ]
+    )
+
+    hits = Ranker(IndexReader(tmp_path), encoder).rank(question, BitMap([1, 2, 3]), 3).hits
+
+    assert [row for row, _ in hits] == [2, 1, 3]
+    assert Ranker(IndexReader(tmp_path), encoder).rank(question, BitMap([1, 3]), 3).hits == ((1, 0.0), (3, 0.0))
+
+
+def test_a_chunk_in_a_language_the_encoder_does_not_know_gains_nothing_by_its_vector(tmp_path: Path) -> None:
+    encoder = EnglishEncoder(32)
+    question = "How long is the notice period of an employee?"
+    near = encoder.encode_query(question)
+    for written_in, first in (("de", 2), ("en", 1)):
+        IndexWriter(tmp_path, encoder.fingerprint, 32).publish(
+            [
+                IndexRow(1, near, "Gar nichts dazu.", written_in, 0),
+                IndexRow(2, near / 2 - encoder.encode_query("other"), "the period is a month", "en", 0),
+            ]
+        )
+        hits = Ranker(IndexReader(tmp_path), encoder).rank(question, BitMap([1, 2]), 2).hits
+        assert hits[0][0] == first
