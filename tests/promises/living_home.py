@@ -15,7 +15,7 @@ from core.documents import Parsed
 from core.principals import Grantee
 from core.settings import Settings
 from ingest.parsing.formats import parse
-from ingest.pipeline import Parser
+from ingest.pipeline import Parser, Progress
 from ingest.report import IngestReport
 from ingest.sync import FolderRequest, Prune, sync_folder
 from wiring.home import Home, init_home
@@ -45,10 +45,11 @@ class LivingHome(Home):
         allow: Sequence[Grantee] | None = None,
         access_file: Path | None = None,
         prune: Prune = "no",
+        progress: Progress = lambda *_: None,
     ) -> IngestReport:
         """`footnote ingest FOLDER`, with its flags."""
         request = FolderRequest(folder, source, None if allow is None else tuple(allow), access_file, prune)
-        return sync_folder(self.ingestion, self.layout.folder, request, 1_000_000, lambda *_: None)
+        return sync_folder(self.ingestion, self.layout.folder, request, 1_000_000, progress)
 
 
 @dataclass(frozen=True)

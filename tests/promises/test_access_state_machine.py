@@ -322,12 +322,6 @@ class Organization(RuleBasedStateMachine):
 WORDS = ("much", "little", "nothing", "something", "plenty", "enough", "everything", "too much")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HomeTemplate:
-    server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
-    return HomeTemplate.make(tmp_path_factory.mktemp("template"), server)
-
-
 def _examine(template: HomeTemplate, examples: int, steps: int, derandomize: bool) -> None:
     machine = type("TheOrganization", (Organization,), {"template": template})
     run_state_machine_as_test(
