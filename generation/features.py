@@ -26,9 +26,12 @@ FEATURES = (
     "coverage",  # share of the question's rarity that the sentence covers
     "coverage_near",  # the same, the sentences beside it and the headings included
     "coverage_passage",  # the same, for the whole passage and its title
+    "coverage_elsewhere",  # the most that one sentence of the passage covers
     "bm25",  # the overlap as BM25 would score it among the candidates
     "pairs",  # share of the question's neighbouring terms that also stand close together in the sentence
     "cosine",  # of the embeddings of question and sentence
+    "cosine_passage",  # the same, for the passage's best sentence
+    "cosine_before",  # the same, for the sentence before it
     "type_shown",  # the expected kind of answer is known and there
     "type_missing",  # it is known and not there
     "reciprocal_rank",  # of the passage
@@ -93,6 +96,11 @@ class Overlap:
         whole = sum(map(self.rarity, asked))
         return sum(self.rarity(term) for term in asked & present) / whole if whole else 0.0
 
+    def share(self, candidate: Candidate, present: Set[str]) -> float:
+        """The share of the question's terms that `present` holds, each counted alike, absent ones too."""
+        asked = set(self.asked[candidate.passage.language])
+        return len(asked & present) / len(asked) if asked else 0.0
+
     def near(self, candidate: Candidate) -> frozenset[str]:
         """The terms of a candidate, of the sentences beside it, and of what stands above its passage."""
         rank, position = candidate.rank, candidate.position
@@ -132,14 +140,20 @@ def featurize(
     """Shape `(len(kept), len(FEATURES))`; `cosines` holds one similarity to the question for each of `kept`."""
     kind = expected_type(question)
     asked_words = {word.casefold() for word in words(question)}
+    own = [overlap.coverage(c, frozenset(c.terms)) for c in kept]
+    best_coverage, best_cosine = _best_by_passage(kept, own), _best_by_passage(kept, cosines.tolist())
+    before = {(c.rank, c.position + 1): float(cosine) for c, cosine in zip(kept, cosines, strict=True)}
     rows = [
         (
-            overlap.coverage(c, frozenset(c.terms)),
+            covered,
             overlap.coverage(c, overlap.near(c)),
             overlap.coverage(c, overlap.passage(c)),
+            best_coverage[c.rank],
             math.log1p(overlap.bm25(c)),
             overlap.pairs(c),
             float(cosine),
+            best_cosine[c.rank],
+            before.get((c.rank, c.position), NO_COSINE),
             *_type_features(c, kind, asked_words),
             1 / c.rank,
             math.log1p(len(set(c.terms).difference(overlap.asked[c.passage.language]))),
@@ -149,9 +163,20 @@ def featurize(
             float(c.sentence.kind is SentenceKind.ROW),
             float(_REFERS_BACK.match(c.text) is not None),
         )
-        for c, cosine in zip(kept, cosines, strict=True)
+        for c, covered, cosine in zip(kept, own, cosines, strict=True)
     ]
     return np.array(rows, dtype=np.float32).reshape(len(kept), len(FEATURES))
+
+
+# The usual cosine of a sentence that has little to do with the question, where there is no sentence before.
+NO_COSINE = 0.25
+
+
+def _best_by_passage(kept: Sequence[Candidate], values: Sequence[float]) -> dict[int, float]:
+    best: dict[int, float] = {}
+    for candidate, value in zip(kept, values, strict=True):
+        best[candidate.rank] = max(value, best.get(candidate.rank, value))
+    return best
 
 
 _REFERS_BACK = regex.compile(r"(?:It|They|He|She|This|These|Those|That|Such|His|Her|Their|Its)\b")
