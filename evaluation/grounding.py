@@ -9,7 +9,6 @@ from core.errors import WrongUsage
 from evaluation.classification import accuracy, auroc
 from evaluation.progress import followed
 from evaluation.sets import LabelledText
-from generation.extractive import within_window
 from generation.grounding import MIN_SUPPORT
 from generation.sentences import split_sentences
 from generation.support import support
@@ -53,8 +52,7 @@ def grounding_figures(rows: Sequence[LabelledText], scores: Sequence[float]) -> 
 
 def _support(row: LabelledText, encoder: Encoder) -> float:
     sentences = [text[one.start : one.end] for text in row.evidence for one in split_sentences(text)]
-    claim, *evidence = within_window([row.text, *sentences], encoder)
-    return support(claim, evidence, encoder)
+    return support(row.text, sentences, encoder)
 
 
 def _figures(scores: Sequence[float], positive: Sequence[bool]) -> dict[str, Any]:
