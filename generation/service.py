@@ -41,9 +41,9 @@ class AskService:
         question = checked_query(question)
         audit_id = new_audit_id()
         asked = {"action": "ask", "question": question, "actor": actor, "filters": vars(filters)}
-        self.audit.append(Kind.INTENT, principal, asked, audit_id)
+        intent = self.audit.submit([Entry(Kind.INTENT, principal, asked, audit_id)])
         for _ in range(_ROUNDS):
-            found = self.searcher.search(question, principal, self.passages, filters)
+            found = self.searcher.search(question, principal, self.passages, filters, on_record=intent.wait)
             retrieved = time.perf_counter()
             answer = compose(question, principal, found.hits, self.answerer, self.encoder)
             if self._still_holds(principal, answer, found.hits):

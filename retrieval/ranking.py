@@ -35,7 +35,7 @@ _QUERY_CHARACTERS = 4_000
 
 @dataclass(frozen=True)
 class Ranking:
-    """Catalog rows with their scores, best first; and the milliseconds of `embed`, `dense` and `lexical`."""
+    """Catalog rows with their scores, best first; and the milliseconds of `dense` and `lexical`."""
 
     hits: tuple[tuple[int, float], ...]
     timings_ms: dict[str, float]
@@ -49,8 +49,12 @@ class Ranker:
     reader: IndexReader
     encoder: Encoder
 
-    def rank(self, query: str, readable: BitMap | FrozenBitMap, k: int) -> Ranking:
-        """The min(k, number of readable rows in the index) best rows.
+    def embed(self, query: str) -> NDArray[np.float32]:
+        """The vector of a query, of which a very long one's beginning decides."""
+        return self.encoder.encode_query(query[:_QUERY_CHARACTERS])
+
+    def rank(self, query: str, vector: NDArray[np.float32], readable: BitMap | FrozenBitMap, k: int) -> Ranking:
+        """The min(k, number of readable rows in the index) best rows for a query and its vector.
 
         Rows outside `readable` change neither the order nor a single score. Equal scores are ordered by row.
         Raises `Conflict` if the index holds vectors of another model than the encoder's.
@@ -59,12 +63,10 @@ class Ranker:
         snapshot = self.reader.snapshot()
         self._check(snapshot)
         selection = snapshot.select(readable)
-        timings_ms = {"embed": 0.0, "dense": 0.0, "lexical": 0.0}
+        timings_ms = {"dense": 0.0, "lexical": 0.0}
         if len(selection) == 0 or k <= 0:
             return Ranking((), timings_ms, snapshot.generation)
         language = detect(query)
-        with _timed(timings_ms, "embed"):
-            vector = self.encoder.encode_query(query)
         with _timed(timings_ms, "dense"):
             near, _ = nearest(selection, vector, max(k, FUSION_DEPTH))
         with _timed(timings_ms, "lexical"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pyroaring import BitMap
@@ -53,23 +53,33 @@ class Searcher:
     ranker: Ranker
     gate: Gate
 
-    def search(self, query: str, principal: Principal, k: int, filters: Filters = NO_FILTERS) -> SearchResult:
+    def search(
+        self,
+        query: str,
+        principal: Principal,
+        k: int,
+        filters: Filters = NO_FILTERS,
+        on_record: Callable[[], object] = lambda: None,
+    ) -> SearchResult:
         """The best `k` readable chunks, best first; fewer only where fewer are readable.
 
         Access is decided before ranking and again on the text, by the live catalog. When a row has become unreadable
-        in between, or an index generation has passed by, the whole is done again.
+        in between, or an index generation has passed by, the whole is done again. `on_record` is called before
+        anything is looked up: the embedding needs no record, and gives it time to be written.
         """
         query = checked_query(query)
         if not 1 <= k <= MAX_K:
             raise WrongUsage(f"k must lie between 1 and {MAX_K}; it is {k}.")
         began = time.perf_counter()
-        timings = {"embed": 0.0, "access": 0.0, "dense": 0.0, "lexical": 0.0, "gate": 0.0}
+        vector = self.ranker.embed(query)
+        timings = {"embed": _ms_since(began), "access": 0.0, "dense": 0.0, "lexical": 0.0, "gate": 0.0}
+        on_record()
         for _ in range(_ROUNDS):
             at = time.perf_counter()
             view = self.readable.of(principal)
             rows = BitMap(view.rows & self._matching(filters)) if filters else view.rows
             timings["access"] += _ms_since(at)
-            ranking = self.ranker.rank(query, rows, k)
+            ranking = self.ranker.rank(query, vector, rows, k)
             for name, spent in ranking.timings_ms.items():
                 timings[name] = timings.get(name, 0.0) + spent
             at = time.perf_counter()
@@ -115,8 +125,8 @@ class RecordedSearch:
         """As `Searcher.search`; also the id of its audit records."""
         audit_id = new_audit_id()
         asked = {"action": "search", "query": checked_query(query), "k": k, "actor": actor, "filters": vars(filters)}
-        self.audit.append(Kind.INTENT, principal, asked, audit_id)
-        result = self.searcher.search(query, principal, k, filters)
+        intent = self.audit.submit([Entry(Kind.INTENT, principal, asked, audit_id)])
+        result = self.searcher.search(query, principal, k, filters, on_record=intent.wait)
         self.audit.append_all([Entry(Kind.EVIDENCE, principal, evidence(result, self.searcher.ranker), audit_id)])
         return result, audit_id
 

@@ -28,6 +28,7 @@ from governance.doors import Gate
 from governance.identity import ADMINISTRATOR, ADMINISTRATOR_SCOPES, create_key
 from inference.encoder import Encoder
 from inference.hashing import HashingEncoder
+from inference.language import detect
 from ingest.indexing import IndexPublisher
 from ingest.parsing.limits import Limits
 from ingest.parsing.sandbox import SandboxedParser
@@ -168,6 +169,12 @@ class Home:
             self.audit,
             self.settings.answer_passages,
         )
+
+    def warm(self) -> None:
+        """Load what the first question would otherwise wait for: the encoder, the language detector, the index."""
+        self.encoder.encode_query("warm")
+        detect("Is everything loaded?")
+        self.index_reader.snapshot()
 
     @cached_property
     def disclosure(self) -> Disclosure:

@@ -42,6 +42,7 @@ def serve(
     from apps.web.server import serve as serve_web
 
     with opened_home(host=host, port=port) as home:
+        home.warm()
         serve_web(
             home,
             home.settings.host,

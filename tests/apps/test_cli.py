@@ -64,10 +64,14 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def filled(footnote: Footnote, folder: Path) -> Footnote:
     """A home with the folder brought in, ana and ben being staff."""
+    fill(footnote, folder)
+    return footnote
+
+
+def fill(footnote: Footnote, folder: Path) -> None:
     assert footnote("init").code == 0
     assert footnote("groups", "set", "staff", "user:ana", "user:ben").code == 0
     assert footnote("ingest", str(folder), "--source", "org").code == 0
-    return footnote
 
 
 def test_init_prints_an_administrators_key_once_and_refuses_to_do_it_again(footnote: Footnote) -> None:
@@ -134,7 +138,12 @@ def test_a_search_has_the_published_fields_and_its_text_is_the_stored_text(fille
     assert shown["text"][hit["start"] : hit["end"]] == hit["text"]
 
 
-def test_every_quote_of_an_answer_is_the_stored_text_between_its_offsets(filled: Footnote) -> None:
+def test_every_quote_of_an_answer_is_the_stored_text_between_its_offsets(
+    footnote: Footnote, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOOTNOTE_EMBEDDING_MODEL", "minilm")
+    filled = footnote
+    fill(filled, folder)
     answer = filled("ask", "How long does the agreement run?", "--as", "user:ana", "--json").json()
     assert not answer["abstained"]
     assert "[1]" in answer["answer"]

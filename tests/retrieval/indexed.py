@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from pyroaring import BitMap
 
 from inference.hashing import HashingEncoder
 from retrieval.index import IndexReader, IndexRow, IndexWriter
-from retrieval.ranking import Ranker
+from retrieval.ranking import Ranker, Ranking
 
 ENCODER = HashingEncoder(32)
 WORDS = (
@@ -46,3 +47,8 @@ def build(folder: Path, publications: Sequence[tuple[Iterable[int], Iterable[int
     for added, dropped in publications:
         publish(folder, added, dropped)
     return ranker(folder)
+
+
+def rank(ranker: Ranker, query: str, readable: BitMap, k: int) -> Ranking:
+    """A query embedded and ranked."""
+    return ranker.rank(query, ranker.embed(query), readable, k)

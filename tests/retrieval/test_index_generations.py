@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from indexed import ENCODER, build, publish, ranker, row_of, writer
+from indexed import ENCODER, build, publish, rank, ranker, row_of, writer
 from pyroaring import BitMap
 
 from core.errors import Conflict, LimitExceeded
@@ -111,7 +111,7 @@ def test_killed_at_any_step_the_old_generation_or_the_new_one_is_whole(tmp_path:
 
         publish(folder, [200], [])
         assert reader.snapshot().rows() == found.rows() | BitMap([200])
-        assert ranker(folder).rank("alpha", BitMap([200]), 5).hits[0][0] == 200
+        assert rank(ranker(folder), "alpha", BitMap([200]), 5).hits[0][0] == 200
         for row in range(4):  # the leavings of the killed writer go with those of the last generations
             publish(folder, [300 + row], [])
         assert not [path for path in files_there(folder) - files_in_use(folder) if path.name.endswith(".new")]
@@ -162,7 +162,7 @@ def test_a_reader_keeps_its_generation_while_ten_others_are_published(tmp_path: 
 def test_a_row_that_is_published_again_is_replaced(tmp_path: Path) -> None:
     publish(tmp_path, range(5))
     writer(tmp_path).publish([row_of(3, "an unmistakable giraffe")])
-    ranking = ranker(tmp_path).rank("giraffe", BitMap(range(5)), 5)
+    ranking = rank(ranker(tmp_path), "giraffe", BitMap(range(5)), 5)
     assert ranking.hits[0][0] == 3
     assert sorted(row for row, _ in ranking.hits) == list(range(5))
 
@@ -172,11 +172,11 @@ def test_what_is_dropped_is_gone_and_an_index_may_become_empty(tmp_path: Path) -
     publish(tmp_path, [], [1, 2, 77])
     found = ranker(tmp_path)
     assert found.reader.snapshot().rows() == BitMap([0, 3, 4])
-    assert {row for row, _ in found.rank("alpha", BitMap(range(5)), 9).hits} == {0, 3, 4}
+    assert {row for row, _ in rank(found, "alpha", BitMap(range(5)), 9).hits} == {0, 3, 4}
     publish(tmp_path, [], range(5))
-    assert found.rank("alpha", BitMap(range(5)), 9).hits == ()
+    assert rank(found, "alpha", BitMap(range(5)), 9).hits == ()
     publish(tmp_path, [9])
-    assert [row for row, _ in found.rank("alpha", BitMap(range(10)), 9).hits] == [9]
+    assert [row for row, _ in rank(found, "alpha", BitMap(range(10)), 9).hits] == [9]
 
 
 def test_chunks_of_equal_locality_lie_together_after_a_merge(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from indexed import ENCODER, WORDS, build, publish, ranker, row_of, text_of, writer
+from indexed import ENCODER, WORDS, build, publish, rank, ranker, row_of, text_of, writer
 from pyroaring import BitMap
 
 from core.errors import Conflict
@@ -91,7 +91,7 @@ def test_k_is_filled_while_readable_chunks_are_left_and_nothing_else_is_found(
     publications: list[tuple[set[int], set[int]]], readable: set[int], query: str, k: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        hits = build(Path(folder), publications).rank(query, BitMap(readable), k).hits
+        hits = rank(build(Path(folder), publications), query, BitMap(readable), k).hits
 
     visible = readable & live_rows(publications)
     rows = [row for row, _ in hits]
@@ -117,7 +117,9 @@ def test_what_is_hidden_changes_no_score_by_a_single_bit(
         publish(Path(among), own)
         readable = BitMap(own)
 
-        assert ranker(Path(among)).rank(query, readable, 50).hits == ranker(Path(alone)).rank(query, readable, 50).hits
+        assert (
+            rank(ranker(Path(among)), query, readable, 50).hits == rank(ranker(Path(alone)), query, readable, 50).hits
+        )
 
 
 @pytest.fixture(scope="module")
@@ -169,22 +171,22 @@ def test_a_deeper_search_begins_with_the_shallower_one() -> None:
         ranker = Ranker(IndexReader(Path(folder)), encoder)
         readable = ranker.reader.snapshot().rows()
         for query in synthetic_queries(5, seed=2):
-            deep = [row for row, _ in ranker.rank(query, readable, 2_000).hits]
+            deep = [row for row, _ in rank(ranker, query, readable, 2_000).hits]
             assert len(deep) == 2_000
             for k in (1, 10, 100):
-                assert [row for row, _ in ranker.rank(query, readable, k).hits] == deep[:k]
+                assert [row for row, _ in rank(ranker, query, readable, k).hits] == deep[:k]
 
 
 def test_vectors_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
     publish(tmp_path, range(3))
     with pytest.raises(Conflict, match=r"hashing-words-32.*hashing-words-64.*footnote index rebuild"):
-        Ranker(IndexReader(tmp_path), HashingEncoder(64)).rank("alpha", BitMap(range(3)), 1)
+        rank(Ranker(IndexReader(tmp_path), HashingEncoder(64)), "alpha", BitMap(range(3)), 1)
 
 
 @pytest.mark.parametrize("query", ["", "???", "the of and", "x" * 100_000, "alpha " * 50_000, "\ud800", "\x00", "🦜"])
 def test_any_query_is_answered(tmp_path: Path, query: str) -> None:
     publish(tmp_path, range(20))
-    assert len(ranker(tmp_path).rank(query, BitMap(range(20)), 5).hits) == 5
+    assert len(rank(ranker(tmp_path), query, BitMap(range(20)), 5).hits) == 5
 
 
 def test_equal_vectors_among_others_are_ordered_by_row() -> None:
@@ -221,10 +223,10 @@ def test_a_question_in_a_language_the_encoder_does_not_know_is_ranked_by_its_wor
         ]
     )
 
-    hits = Ranker(IndexReader(tmp_path), encoder).rank(question, BitMap([1, 2, 3]), 3).hits
+    hits = rank(Ranker(IndexReader(tmp_path), encoder), question, BitMap([1, 2, 3]), 3).hits
 
     assert [row for row, _ in hits] == [2, 1, 3]
-    assert Ranker(IndexReader(tmp_path), encoder).rank(question, BitMap([1, 3]), 3).hits == ((1, 0.0), (3, 0.0))
+    assert rank(Ranker(IndexReader(tmp_path), encoder), question, BitMap([1, 3]), 3).hits == ((1, 0.0), (3, 0.0))
 
 
 def test_a_chunk_in_a_language_the_encoder_does_not_know_gains_nothing_by_its_vector(tmp_path: Path) -> None:
@@ -238,5 +240,5 @@ def test_a_chunk_in_a_language_the_encoder_does_not_know_gains_nothing_by_its_ve
                 IndexRow(2, near / 2 - encoder.encode_query("other"), "the period is a month", "en", 0),
             ]
         )
-        hits = Ranker(IndexReader(tmp_path), encoder).rank(question, BitMap([1, 2]), 2).hits
+        hits = rank(Ranker(IndexReader(tmp_path), encoder), question, BitMap([1, 2]), 2).hits
         assert hits[0][0] == first
