@@ -12,6 +12,7 @@ from labelled_sets import write_judgements, write_question_set, write_rows
 
 from core.errors import Conflict, WrongUsage
 from core.settings import Settings
+from evaluation.retrieval import DEPTH
 from evaluation.run import EvalOptions, evaluate
 
 CORPUS = [
@@ -120,24 +121,35 @@ def test_every_quote_stands_word_for_word_in_its_document(tiny: Path, options: E
             assert cited["quote"] in texts[cited["external_id"]]
 
 
-def test_a_document_is_found_by_its_author_and_ranks_once_however_many_chunks_it_has(
-    tmp_path: Path,
-) -> None:
-    long = "\n\n".join(
-        f"Paragraph {n} says something about fishery quota number {n} in harbour {n}." for n in range(150)
-    )
-    corpus = [*CORPUS, {"id": "long", "title": "Fishery quotas", "text": long}]
-    queries = [{"id": "q1", "text": "Perlis"}, {"id": "q2", "text": "fishery quota harbour"}]
-    folder = write_question_set(tmp_path / "set", corpus, queries, [("q1", "nda", 1), ("q2", "long", 1)])
+def test_a_document_is_found_by_its_author(tmp_path: Path, options: EvalOptions) -> None:
+    folder = write_question_set(tmp_path / "set", CORPUS, [{"id": "q1", "text": "Perlis"}], [("q1", "nda", 1)])
 
-    # The real encoder, because hashed words have no window that a text could be too long for.
-    result = evaluate(folder, with_files(EvalOptions(Settings()), tmp_path))
+    result = evaluate(folder, options)
 
-    assert result["documents"]["chunks"] > len(corpus)
     assert result["retrieval"]["mrr@10"] == 1.0
-    found = [line.split()[2] for line in (tmp_path / "out.run").read_text().splitlines() if line.startswith("q2 ")]
-    assert sorted(found) == sorted(row["id"] for row in corpus)
     assert "answers" not in result
+
+
+def test_a_document_ranks_once_and_hides_no_other_however_many_of_its_chunks_come_first(
+    tmp_path: Path, options: EvalOptions
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    sections = (f"## Quota {n}\n\n" + f"The fishery quota of harbour {n} stands here. " * 8 for n in range(250))
+    (folder / "long.md").write_text("# Fishery quotas\n\n" + "\n\n".join(sections))
+    for n in range(3):
+        (folder / f"short-{n}.md").write_text(f"# Office {n}\n\nBicycles are parked in cellar {n}.")
+    names = [path.name for path in sorted(folder.iterdir())]
+    write_rows(folder / "manifest.jsonl", [{"id": name, "file": name} for name in names])
+    write_rows(folder / "queries.jsonl", [{"id": "q", "text": "fishery quota harbour"}])
+    write_judgements(folder, [("q", "long.md", 1)])
+
+    result = evaluate(folder, with_files(options, tmp_path))
+
+    assert result["documents"]["chunks"] > 2 * DEPTH, "the first search sees one document only"
+    found = [line.split()[2] for line in (tmp_path / "out.run").read_text().splitlines()]
+    assert found[0] == "long.md"
+    assert sorted(found) == names
 
 
 def test_files_of_a_manifest_are_parsed_for_real_and_a_broken_one_is_named_and_left_out(
