@@ -20,7 +20,7 @@ from inference.language import detect
 MAX_SENTENCES = 3
 
 # Only so many sentences are embedded: those that share most with the question.
-_EMBEDDED = 24
+_EMBEDDED = 16
 
 # A question longer than this is cut: a pasted document shall not cost seconds.
 _QUESTION_CHARACTERS = 1_000
