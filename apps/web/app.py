@@ -15,6 +15,9 @@ from apps.web.metrics import Metrics
 from apps.web.readiness import Readiness
 from apps.web.routes import documents, groups, keys, operations, page, questions, session
 from apps.web.sign_in import COOKIE
+from core.answers import Hit, Passage
+from generation.compose import compose
+from governance.identity import ADMINISTRATOR
 from wiring.home import Home
 
 _SECURITY_SCHEMES = {
@@ -52,8 +55,9 @@ class WebApp(FastAPI):
 
 
 def create_app(home: Home) -> FastAPI:
-    """The app that serves `home`, which the caller opens and closes. Loads the embedding model."""
+    """The app that serves `home`, which the caller opens and closes. Loads the models, so that no question waits."""
     _build_parts(home)
+    _warm_up(home)
     app = WebApp(
         title="Footnote",
         version=version("footnote"),
@@ -77,3 +81,10 @@ def create_app(home: Home) -> FastAPI:
 def _build_parts(home: Home) -> None:
     """Build what requests share before they come: on several threads at once, each might build its own."""
     _ = (home.audit, home.gate, home.disclosure, home.search, home.ask, home.ingestion, home.index_reader)
+
+
+def _warm_up(home: Home) -> None:
+    """Answer one question from nobody's document: what compiles or loads on first use does so now."""
+    text = "Everybody has 27 days of leave a year."
+    passage = Passage(0, "", "", 1, "", "", "", "Leave", (), None, 0, len(text), text, "en")
+    compose("How many days of leave are there?", ADMINISTRATOR, [Hit(1, 1.0, passage)], home.ask.answerer, home.encoder)
