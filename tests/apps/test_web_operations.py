@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,7 @@ from sqlalchemy import text
 from web_home import LEAVE, WebHome, bearer, web_home
 
 from apps.web import readiness
+from apps.web.body_limit import JSON_BYTES
 from apps.web.boundary import SECURITY_HEADERS
 from core.settings import Settings
 from wiring.home import init_home
@@ -163,7 +166,7 @@ def test_the_description_names_every_path_and_how_to_sign_in(web: WebHome) -> No
     assert set(description["components"]["securitySchemes"]) == {"key", "cookie"}
 
 
-def test_the_server_answers_stops_on_a_signal_and_prints_nothing_on_stdout(tmp_path: Path) -> None:
+def test_the_server_answers_refuses_by_length_stops_on_a_signal_and_keeps_stdout_clean(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", embedding_model="hashing")
     key = init_home(settings)
     program = (
@@ -173,24 +176,35 @@ def test_the_server_answers_stops_on_a_signal_and_prints_nothing_on_stdout(tmp_p
         "    serve(home, '127.0.0.1', 0, lambda url: print(url, file=sys.stderr, flush=True))\n"
         "print('closed', file=sys.stderr)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(settings.home)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    url = process.stderr.readline().strip()
-    with httpx.Client(base_url=url) as client:
-        assert client.get("/readyz").json() == {"status": "ready"}
-        assert client.get("/v1/me", headers=dict(bearer(key))).json()["principal"] == "user:administrator"
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    with _running([sys.executable, "-c", program, str(settings.home)]) as process:
+        assert process.stderr
+        url = process.stderr.readline().strip()
+        # The length alone is enough: this request never sends its body.
+        length = f"Content-Length: {JSON_BYTES + 1}"
+        head = ["POST /v1/session HTTP/1.1", "Host: x", "Content-Type: application/json", length, "", ""]
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10) as connection:
+            connection.sendall("\r\n".join(head).encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 413")
+        with httpx.Client(base_url=url) as client:
+            assert client.get("/readyz").json() == {"status": "ready"}
+            assert client.get("/v1/me", headers=dict(bearer(key))).json()["principal"] == "user:administrator"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
 
     assert (process.returncode, out) == (0, "")
     assert err.splitlines()[-1] == "closed"
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process of this project; ended, whatever the test made of it."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _add_bug(web: WebHome) -> None:
