@@ -11,20 +11,23 @@ from sqlalchemy.orm import Session
 from catalog.database import bump_epoch
 from catalog.models import AccessEntry, AccessSet, Document, Grant, GranteeRow, Membership
 from core.errors import NotFound
-from core.principals import EVERYONE, Grantee, Principal
-from governance.access.membership import as_grantee, held, intern
+from core.principals import EVERYONE, Grantee
+from governance.access.membership import HELD, as_grantee, intern
 from governance.access.rules import AccessLists
 
 
-def readable_sets(principal: Principal) -> Select[int]:
-    """The ids of the access sets that let `principal` read: one allows something they are, and none denies it.
-
-    Every access decision is this statement, or a part of a statement that contains it.
-    """
-    mine = select(held(principal).c.id)
-    named = select(AccessEntry.access_set_id).where(AccessEntry.grantee_id.in_(mine))
+def _readable_sets() -> Select[int]:
+    named = select(AccessEntry.access_set_id).where(AccessEntry.grantee_id.in_(select(HELD.c.id)))
+    # An entry allows or denies, so what names them and never denies them allows them.
     denied = named.where(AccessEntry.effect == "deny")
-    return named.where(AccessEntry.effect == "allow", AccessEntry.access_set_id.not_in(denied)).distinct()
+    return named.where(AccessEntry.access_set_id.not_in(denied)).distinct()
+
+
+READABLE_SETS = _readable_sets()
+"""The ids of the access sets that let somebody read: those that name something they are and deny none of it.
+
+Every access decision is this statement, or a part of a statement that contains it, run with `asking(principal)`.
+"""
 
 
 def lists_digest(lists: AccessLists) -> str:
