@@ -52,7 +52,7 @@ class CorpusRowParser:
     def parse(self, data: bytes, name: str) -> Parsed:
         """Raises `UnreadableDocument("empty")` for a row without title and text."""
         row = json.loads(data)
-        title, text = str(row.get("title") or ""), str(row["text"])
+        title, text = " ".join(str(row.get("title") or "").split()), str(row["text"])
         assembly = Assembly()
         # A title that is cut to fit above every chunk, or has nothing below it, is read as text too.
         if (short_title(title) != title and title not in text) or not text.strip():

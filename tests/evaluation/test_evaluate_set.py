@@ -12,8 +12,10 @@ from labelled_sets import write_judgements, write_question_set, write_rows
 
 from core.errors import Conflict, WrongUsage
 from core.settings import Settings
+from evaluation.corpus import ASKER
 from evaluation.retrieval import DEPTH
 from evaluation.run import EvalOptions, evaluate
+from wiring.home import open_home
 
 CORPUS = [
     {
@@ -122,7 +124,9 @@ def test_every_quote_stands_word_for_word_in_its_document(tiny: Path, options: E
 
 
 def test_a_document_is_found_by_its_author(tmp_path: Path, options: EvalOptions) -> None:
-    folder = write_question_set(tmp_path / "set", CORPUS, [{"id": "q1", "text": "Perlis"}], [("q1", "nda", 1)])
+    # Last, so that no order of equals brings it up.
+    corpus = [*CORPUS[1:], CORPUS[0]]
+    folder = write_question_set(tmp_path / "set", corpus, [{"id": "q1", "text": "Perlis"}], [("q1", "nda", 1)])
 
     result = evaluate(folder, options)
 
@@ -175,6 +179,22 @@ def test_files_of_a_manifest_are_parsed_for_real_and_a_broken_one_is_named_and_l
     shown = capsys.readouterr()
     assert "broken is left out" in shown.err
     assert shown.out == ""
+
+
+def test_a_file_is_read_as_its_own_name_says_whatever_its_id(tmp_path: Path, options: EvalOptions) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "notes.md").write_text("See the *price list* of March.")
+    write_rows(folder / "manifest.jsonl", [{"id": "notes of 2026", "file": "notes.md"}])
+    write_rows(folder / "queries.jsonl", [{"id": "q", "text": "price list"}])
+    write_judgements(folder, [("q", "notes of 2026", 1)])
+    kept = EvalOptions(options.settings, retrieval_only=True, keep_home=tmp_path / "kept")
+
+    evaluate(folder, kept)
+
+    with open_home(options.settings.model_copy(update={"home": tmp_path / "kept"})) as home:
+        found = home.gate.documents(ASKER)
+    assert [(one.external_id, one.media_type) for one in found] == [("notes of 2026", "text/markdown")]
 
 
 def test_retrieval_only_asks_nothing(tiny: Path, options: EvalOptions) -> None:
