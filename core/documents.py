@@ -63,9 +63,14 @@ class Chunk:
 
 def embedding_text(title: str, chunk: Chunk, text: str) -> str:
     """What the encoder and the lexical index read for a chunk of `text`: title, headings, table header, span."""
+    return span_with_context(title, chunk, text[chunk.start : chunk.end])
+
+
+def span_with_context(title: str, chunk: Chunk, span: str) -> str:
+    """`embedding_text` for one who holds no more of the text than the chunk's span."""
     path = chunk.heading if chunk.heading[:1] == (title,) else (title, *chunk.heading)
     above = " > ".join(part for part in path if part)
-    return "\n".join(part for part in (above, chunk.header, text[chunk.start : chunk.end]) if part)
+    return "\n".join(part for part in (above, chunk.header, span) if part)
 
 
 def content_hash(data: bytes | str) -> str:

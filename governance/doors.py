@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, select
+from sqlalchemy import Row, Select, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from catalog.database import Catalog
 from catalog.models import ChunkRow, Document, DocumentVersion, Source
 from catalog.texts import VersionText
 from core.answers import Passage
-from core.documents import Chunk, embedding_text
+from core.documents import Chunk, span_with_context
 from core.errors import NotFound
 from core.principals import Principal
-from governance.access.sets import readable_sets
+from governance.access.membership import asking
+from governance.access.sets import READABLE_SETS
 
 MaintenanceReason = Literal["ingestion", "index building", "evaluation", "erasure"]
 _SLICE = 500
@@ -51,8 +52,8 @@ class DocumentView:
 class Gate:
     """Text for a principal: what they may read at this moment, and nothing else.
 
-    A document is readable if it is not deleted and its access set is one of `readable_sets(principal)`; denied and
-    absent look the same. Every call is a transaction of its own, so a change committed before it is honoured.
+    A document is readable if it is not deleted and its access set is one of `READABLE_SETS`; denied and absent look
+    the same. Every call is a transaction of its own, so a change committed before it is honoured.
     """
 
     catalog: Catalog
@@ -62,7 +63,8 @@ class Gate:
         found: dict[int, Passage] = {}
         with self.catalog.read() as session:
             for at in range(0, len(rows), _SLICE):
-                for record in session.execute(_passages(principal, rows[at : at + _SLICE])):
+                some = {"rows": list(rows[at : at + _SLICE]), **asking(principal)}
+                for record in session.execute(_PASSAGES, some):
                     found[record.row] = _passage(record)
         return [found[row] for row in rows if row in found]
 
@@ -76,10 +78,10 @@ class Gate:
     def documents(self, principal: Principal, document_id: str | None = None) -> list[DocumentView]:
         """The records of every readable document (or of the one named), by source and external id."""
         with self.catalog.read() as session:
-            query = document_records().where(_readable(principal))
+            query = document_records().where(_READABLE)
             if document_id is not None:
                 query = query.where(Document.id == document_id)
-            return [document_view(record) for record in session.execute(query)]
+            return [document_view(record) for record in session.execute(query, asking(principal))]
 
     def text(self, principal: Principal, document_id: str) -> tuple[DocumentView, str]:
         """One readable document's record and its whole stored text; raises `NotFound`."""
@@ -87,10 +89,10 @@ class Gate:
             document_records()
             .add_columns(VersionText.text)
             .join(VersionText, VersionText.version_id == Document.version_id)
-            .where(Document.id == document_id, _readable(principal))
+            .where(Document.id == document_id, _READABLE)
         )
         with self.catalog.read() as session:
-            record = session.execute(query).one_or_none()
+            record = session.execute(query, asking(principal)).one_or_none()
         if record is None:
             raise NotFound("document", document_id)
         return document_view(record), record.text
@@ -101,10 +103,10 @@ class Gate:
             document_records()
             .add_columns(DocumentVersion.content_hash.label("name"))
             .join(DocumentVersion, DocumentVersion.id == Document.version_id)
-            .where(Document.id == document_id, _readable(principal))
+            .where(Document.id == document_id, _READABLE)
         )
         with self.catalog.read() as session:
-            record = session.execute(query).one_or_none()
+            record = session.execute(query, asking(principal)).one_or_none()
         if record is None:
             raise NotFound("document", document_id)
         return document_view(record), record.name
@@ -184,46 +186,44 @@ class Maintenance:
                 yield _embedded_chunk(record)
 
 
-def _readable(principal: Principal) -> ColumnElement[bool]:
-    return Document.access_set_id.in_(readable_sets(principal))
+_READABLE = Document.access_set_id.in_(READABLE_SETS)
+_SPAN = func.substr(VersionText.text, ChunkRow.start + 1, ChunkRow.end - ChunkRow.start).label("text")
 
-
-def _span() -> ColumnElement[str]:
-    return func.substr(VersionText.text, ChunkRow.start + 1, ChunkRow.end - ChunkRow.start)
-
-
-def _passages(principal: Principal, rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
-    return (
-        select(
-            ChunkRow.id.label("row"),
-            ChunkRow.ordinal,
-            ChunkRow.heading,
-            ChunkRow.page,
-            ChunkRow.start,
-            ChunkRow.end,
-            ChunkRow.language,
-            Document,
-            Source.name.label("source"),
-            _span().label("text"),
-        )
-        .join(Document, Document.version_id == ChunkRow.version_id)
-        .join(VersionText, VersionText.version_id == ChunkRow.version_id)
-        .join(Source, Source.id == Document.source_id)
-        .where(ChunkRow.id.in_(rows), Document.state != "deleted", _readable(principal))
+# Columns and not entities, and built once: a search waits for this statement.
+_PASSAGES = (
+    select(
+        ChunkRow.id.label("row"),
+        ChunkRow.ordinal,
+        ChunkRow.heading,
+        ChunkRow.page,
+        ChunkRow.start,
+        ChunkRow.end,
+        ChunkRow.language,
+        Document.id.label("document_id"),
+        Document.version,
+        Document.external_id,
+        Document.uri,
+        Document.title,
+        Source.name.label("source"),
+        _SPAN,
     )
+    .join(Document, Document.version_id == ChunkRow.version_id)
+    .join(VersionText, VersionText.version_id == ChunkRow.version_id)
+    .join(Source, Source.id == Document.source_id)
+    .where(ChunkRow.id.in_(bindparam("rows", expanding=True)), Document.state != "deleted", _READABLE)
+)
 
 
 def _passage(record: Row[*tuple[Any, ...]]) -> Passage:
-    document: Document = record.Document
     return Passage(
         row=record.row,
-        chunk_id=f"{document.id}:{document.version}:{record.ordinal}",
-        document_id=document.id,
-        version=document.version,
+        chunk_id=f"{record.document_id}:{record.version}:{record.ordinal}",
+        document_id=record.document_id,
+        version=record.version,
         source=record.source,
-        external_id=document.external_id,
-        uri=document.uri,
-        title=document.title,
+        external_id=record.external_id,
+        uri=record.uri,
+        title=record.title,
         heading=tuple(record.heading),
         page=record.page,
         start=record.start,
@@ -235,7 +235,7 @@ def _passage(record: Row[*tuple[Any, ...]]) -> Passage:
 
 def _embedded(rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
     return (
-        select(ChunkRow, DocumentVersion.title, Document.access_set_id, VersionText.text)
+        select(ChunkRow, DocumentVersion.title, Document.access_set_id, _SPAN)
         .join(DocumentVersion, DocumentVersion.id == ChunkRow.version_id)
         .join(Document, Document.id == DocumentVersion.document_id)
         .join(VersionText, VersionText.version_id == ChunkRow.version_id)
@@ -249,7 +249,7 @@ def _embedded_chunk(record: Row[*tuple[Any, ...]]) -> EmbeddedChunk:
     chunk = Chunk(row.ordinal, row.start, row.end, tuple(row.heading), row.page, row.header)
     return EmbeddedChunk(
         row=row.id,
-        text=embedding_text(record.title, chunk, record.text),
+        text=span_with_context(record.title, chunk, record.text),
         language=row.language,
         access_set_id=record.access_set_id,
         vector_hash=row.vector_hash,

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from catalog.models import Document, GranteeRow
 from core.errors import NotFound
 from core.principals import Grantee, GranteeKind, Principal
-from governance.access.membership import held_grantees
-from governance.access.sets import containers, grants_of, lists_of, readable_sets
+from governance.access.membership import asking, held_grantees
+from governance.access.sets import READABLE_SETS, containers, grants_of, lists_of
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _decided(session: Session, grantee: Grantee, document: Document, by_lists: b
     if grantee.kind is not GranteeKind.USER:
         return by_lists
     principal = Principal(grantee.issuer, grantee.subject)
-    return document.access_set_id in session.scalars(readable_sets(principal)).all()
+    return document.access_set_id in session.scalars(READABLE_SETS, asking(principal)).all()
 
 
 def _inactive(session: Session, grantee: Grantee) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, delete, exists, or_, select
+from sqlalchemy import CTE, ColumnElement, Select, and_, bindparam, delete, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from catalog.database import bump_epoch
@@ -32,21 +32,34 @@ class UserView:
     groups: tuple[Grantee, ...]
 
 
-def held(principal: Principal) -> CTE:
-    """The ids of everything `principal` is: themselves, every group they are in at any depth, and everyone.
+def asking(principal: Principal) -> dict[str, str]:
+    """The parameters that name who asks in a statement with `HELD` in it."""
+    return {"asker_issuer": principal.issuer, "asker_subject": principal.subject}
 
-    Somebody unknown is only everyone; somebody inactive is nothing. To be used inside the statement that decides,
-    so that the decision and what it decides on are one moment.
-    """
+
+def _held() -> CTE:
+    def asker(row: type[GranteeRow]) -> ColumnElement[bool]:
+        named = and_(row.issuer == bindparam("asker_issuer"), row.subject == bindparam("asker_subject"))
+        return and_(row.kind == GranteeKind.USER.value, named)
+
     other = aliased(GranteeRow)
-    inactive = exists().where(_is(principal.grantee, other), other.active.is_(False))
+    inactive = exists().where(asker(other), other.active.is_(False))
     base = (
         select(GranteeRow.id.label("id"))
-        .where(or_(_is(principal.grantee), GranteeRow.kind == GranteeKind.EVERYONE))
+        .where(or_(asker(GranteeRow), GranteeRow.kind == GranteeKind.EVERYONE.value))
         .where(~inactive)
         .cte("held", recursive=True)
     )
     return base.union(select(Membership.group_id).join(base, Membership.member_id == base.c.id))
+
+
+HELD = _held()
+"""The ids of everything somebody is: themselves, every group they are in at any depth, and everyone.
+
+Somebody unknown is only everyone; somebody inactive is nothing. It stands inside the statement that decides, so that
+the decision and what it decides on are one moment; `asking` names the somebody. Built once: building a statement
+takes longer than running it.
+"""
 
 
 def intern(session: Session, grantee: Grantee) -> int:
@@ -126,16 +139,20 @@ def users(session: Session) -> list[UserView]:
 
 def held_grantees(session: Session, principal: Principal) -> list[Grantee]:
     """What `principal` is, in words, sorted (for `access explain`)."""
-    rows: Select[GranteeRow] = select(GranteeRow).where(GranteeRow.id.in_(select(held(principal).c.id)))
-    return sorted(as_grantee(row) for row in session.scalars(rows))
+    rows: Select[GranteeRow] = select(GranteeRow).where(GranteeRow.id.in_(select(HELD.c.id)))
+    return sorted(as_grantee(row) for row in session.scalars(rows, asking(principal)))
 
 
 def as_grantee(row: GranteeRow) -> Grantee:
     return Grantee(GranteeKind(row.kind), row.issuer, row.subject)
 
 
-def _is(grantee: Grantee, row: type[GranteeRow] = GranteeRow) -> ColumnElement[bool]:
-    return and_(row.kind == grantee.kind.value, row.issuer == grantee.issuer, row.subject == grantee.subject)
+def _is(grantee: Grantee) -> ColumnElement[bool]:
+    return and_(
+        GranteeRow.kind == grantee.kind.value,
+        GranteeRow.issuer == grantee.issuer,
+        GranteeRow.subject == grantee.subject,
+    )
 
 
 def _row(session: Session, grantee: Grantee) -> GranteeRow:

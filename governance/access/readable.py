@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from catalog.database import Catalog
 from catalog.models import ChunkRow, Document, Epoch
 from core.principals import Principal
-from governance.access.sets import readable_sets
+from governance.access.membership import asking
+from governance.access.sets import READABLE_SETS
 
 _KEPT_VIEWS = 256
 
@@ -50,7 +51,7 @@ class ReadableRows:
         """What `principal` may read now: every change committed before the call is in it."""
         with self._catalog.read() as session:
             epoch = session.scalars(select(Epoch.value)).one()
-            sets = frozenset(session.scalars(readable_sets(principal)))
+            sets = frozenset(session.scalars(READABLE_SETS, asking(principal)))
             with self._lock:
                 if epoch > self._epoch:
                     self._follow(session, epoch)

@@ -92,5 +92,5 @@ class Shelf:
 
     def readable(self, principal: Principal) -> set[str]:
         with self.catalog.read() as session:
-            query = select(Document.id).where(Document.access_set_id.in_(sets.readable_sets(principal)))
-            return set(session.scalars(query))
+            query = select(Document.id).where(Document.access_set_id.in_(sets.READABLE_SETS))
+            return set(session.scalars(query, membership.asking(principal)))
