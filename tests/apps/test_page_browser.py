@@ -13,6 +13,8 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from web_home import LEAVE, MERGER, WebHome, web_home
 
+from core.principals import parse_principal
+
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--headless",
@@ -36,6 +38,7 @@ class Site:
     web: WebHome
     ana: str
     ben: str
+    merger: str
 
 
 @contextmanager
@@ -55,9 +58,9 @@ def served(web: WebHome) -> Iterator[str]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with web_home(tmp_path_factory.mktemp("page") / "home") as web, served(web) as url:
         web.add("leave.md", LEAVE, "everyone")
-        web.add("merger.md", MERGER, "user:ana")
+        merger = web.add("merger.md", MERGER, "user:ana")
         web.add("trap.txt", b"<img src=x onerror=alert(1)>\n\nThe canteen opens at noon <b>sharp</b>.\n", "everyone")
-        yield Site(url, web, web.key("user:ana"), web.key("user:ben"))
+        yield Site(url, web, web.key("user:ana"), web.key("user:ben"), merger)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +118,8 @@ def test_a_footnote_opens_the_document_with_exactly_the_quoted_passage_marked(pa
 
     expect(page.locator("#passage mark")).to_be_in_viewport()
     assert page.locator("#passage mark").evaluate("mark => mark.textContent") == quote
-    assert "👩‍💻" in page.locator("#passage-text").inner_text()
+    shown = page.locator("#passage-text").evaluate("panel => panel.textContent")
+    assert shown == site.web.home.gate.text(parse_principal("user:ana"), site.merger)[1]
     page.keyboard.press("Escape")
     expect(page.locator("#passage")).to_be_hidden()
 
