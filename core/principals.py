@@ -11,7 +11,7 @@ from core.errors import WrongUsage
 LOCAL_ISSUER = "local"
 
 # A subject is compared byte for byte, so nothing invisible may hide in it.
-_SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]{1,255}")
+_SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\ud800-\udfff]{1,255}")
 
 
 @dataclass(frozen=True, order=True)
