@@ -11,7 +11,7 @@ from living_home import HomeTemplate, LivingHome
 
 from core.errors import NotFound
 from core.principals import parse_principal
-from retrieval.search import Filters
+from retrieval.search import NO_FILTERS, Filters
 
 ANA, BEN = parse_principal("user:ana"), parse_principal("user:ben")
 TERMS = ("merger", "lawsuit", "layoffs", "acquisition", "holidays", "canteen")
@@ -33,9 +33,9 @@ def organization(folder: Path, secrets: int) -> Path:
     return folder
 
 
-def seen(home: LivingHome, query: str, k: int) -> list[tuple[int, float, str, str]]:
+def seen(home: LivingHome, query: str, k: int, filters: Filters) -> list[tuple[int, float, str, str]]:
     """Everything a ranking tells Ben, but for ids, which are random."""
-    hits = home.searcher.search(query, BEN, k).hits
+    hits = home.searcher.search(query, BEN, k, filters).hits
     return [(hit.rank, hit.score, hit.passage.external_id, hit.passage.text) for hit in hits]
 
 
@@ -55,8 +55,8 @@ def test_scores_and_order_are_the_same_with_and_without_hidden_documents(
     with LivingHome(settings) as other:
         other.sync(organization(tmp_path / "without", secrets=0))
         for query in QUERIES:
-            for k in (3, 100):
-                assert seen(living, query, k) == seen(other, query, k)
+            for k, filters in ((3, NO_FILTERS), (100, NO_FILTERS), (4, Filters(media_types=("text/markdown",)))):
+                assert seen(living, query, k, filters) == seen(other, query, k, filters)
             assert told(living, query) == told(other, query)
         assert any("secret" in hit.passage.external_id for hit in living.searcher.search("merger", ANA, 5).hits)
     template.drop(settings)
