@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import pytest
 from shelf import ANA, BEN, Shelf
+from sqlalchemy import select
 
 from catalog.database import Catalog
+from catalog.models import Document
+from catalog.texts import VersionText
 from core.errors import NotFound
 from core.principals import Principal
 from governance.doors import Gate, maintenance
@@ -96,6 +99,7 @@ def test_only_the_current_version_is_handed_out(shelf: Shelf, gate: Gate) -> Non
     assert gate.text(ANA, first.document_id)[1] == "Second draft."
     assert [passage.text for passage in gate.passages(ANA, [*first.rows, *second.rows])] == ["Second draft."]
     assert gate.document(ANA, first.document_id).version == 2
+    assert list(maintenance(shelf.catalog, "index building").chunks(first.rows)) == []
 
 
 def test_a_deleted_documents_text_is_gone_for_people_and_machinery_alike(shelf: Shelf, gate: Gate) -> None:
@@ -105,6 +109,9 @@ def test_a_deleted_documents_text_is_gone_for_people_and_machinery_alike(shelf: 
     assert rows == list(gone.rows)
     assert gate.passages(ANA, rows) == []
     assert list(maintenance(shelf.catalog, "index building").chunks(rows)) == []
+    with shelf.catalog.read() as session:
+        assert session.scalars(select(VersionText)).all() == []
+        assert session.get_one(Document, gone.document_id).version_id is None
 
 
 def test_passages_come_in_the_order_asked_for_and_are_the_spans_they_name(shelf: Shelf, gate: Gate) -> None:

@@ -113,6 +113,18 @@ def test_rules_and_the_home_are_never_brought_in(living: LivingHome, folder: Pat
             living.sync(inside, source="the home")
 
 
+def test_a_link_that_leads_out_of_the_folder_brings_nothing_in(living: LivingHome, folder: Path) -> None:
+    lets(folder, "access.yaml", "everyone")
+    write(folder.parent, "elsewhere/secret.md", "# Secret\n\nThis is not the organization's.")
+    (folder / "out.md").symlink_to(folder.parent / "elsewhere/secret.md")
+    (folder / "away").symlink_to(folder.parent / "elsewhere")
+    (folder / "in.md").symlink_to(folder / "a.md")
+
+    living.sync(folder)
+
+    assert readable(living, "user:ana") == ["a.md", "hr/b.md", "hr/pay/c.md", "in.md"]
+
+
 @pytest.mark.parametrize("name", ["access.yaml", "hr/pay/access.yaml"])
 @pytest.mark.parametrize("text", ["default: [", "rules: [{path: a, allow: everyone}]", "default: {allow: ['ana']}"])
 def test_invalid_rules_fail_before_anything_changes(living: LivingHome, folder: Path, name: str, text: str) -> None:
