@@ -62,6 +62,19 @@ def document_json(view: DocumentView) -> dict[str, Any]:
     }
 
 
+def key_json(view: KeyView) -> dict[str, Any]:
+    """An API key without its secret."""
+    return {
+        "key_id": view.key_id,
+        "name": view.name,
+        "principal": str(view.principal),
+        "scopes": list(view.scopes),
+        "created": view.created.isoformat(),
+        "expires": view.expires.isoformat() if view.expires else None,
+        "revoked": view.revoked.isoformat() if view.revoked else None,
+    }
+
+
 def _hit(hit: Hit) -> dict[str, Any]:
     passage = hit.passage
     return {
@@ -79,17 +92,4 @@ def _hit(hit: Hit) -> dict[str, Any]:
         "start": passage.start,
         "end": passage.end,
         "text": passage.text,
-    }
-
-
-def key_json(view: KeyView) -> dict[str, Any]:
-    """An API key without its secret."""
-    return {
-        "key_id": view.key_id,
-        "name": view.name,
-        "principal": str(view.principal),
-        "scopes": list(view.scopes),
-        "created": view.created.isoformat(),
-        "expires": view.expires.isoformat() if view.expires else None,
-        "revoked": view.revoked.isoformat() if view.revoked else None,
     }

@@ -7,10 +7,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from apps.rendering import key_json
 from apps.web.guard import Administrator, GuardedRoute, OpenHome, needs
 from apps.web.requests import KeyBody, Name
 from core.principals import parse_principal
-from governance.identity import KeyView, list_keys
+from governance.identity import list_keys
 
 router = APIRouter(route_class=GuardedRoute, tags=["keys"])
 
@@ -20,7 +21,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["keys"])
 def show_keys(home: OpenHome) -> list[dict[str, Any]]:
     """Every key, without its secret."""
     with home.catalog.read() as session:
-        return [_key_json(view) for view in list_keys(session)]
+        return [key_json(view) for view in list_keys(session)]
 
 
 @router.post("/v1/keys", status_code=201)
@@ -29,7 +30,7 @@ def create_key(body: KeyBody, administration: Administrator) -> dict[str, Any]:
     """Make a key. `key` is its text, shown this once."""
     lifetime = timedelta(days=body.expires_days) if body.expires_days else None
     view, key = administration.create_key(body.name, parse_principal(body.principal), body.scopes, lifetime)
-    return {"key": key, **_key_json(view)}
+    return {"key": key, **key_json(view)}
 
 
 @router.delete("/v1/keys/{key_id}", status_code=204)
@@ -37,15 +38,3 @@ def create_key(body: KeyBody, administration: Administrator) -> dict[str, Any]:
 def revoke_key(key_id: Name, administration: Administrator) -> None:
     """End a key, and every browser session that was opened with it, from the next request on."""
     administration.revoke_key(key_id)
-
-
-def _key_json(view: KeyView) -> dict[str, Any]:
-    return {
-        "key_id": view.key_id,
-        "name": view.name,
-        "principal": str(view.principal),
-        "scopes": list(view.scopes),
-        "created": view.created.isoformat(),
-        "expires": view.expires.isoformat() if view.expires else None,
-        "revoked": view.revoked.isoformat() if view.revoked else None,
-    }
