@@ -251,6 +251,8 @@ def test_the_support_check_is_scored_row_by_row(tmp_path: Path, options: EvalOpt
     scores = dict(line.split("\t") for line in (tmp_path / "out.run").read_text().splitlines())
     assert list(scores) == ["yes", "no", "half"]
     assert float(scores["yes"]) == 1.0
+    right = [(float(score) >= result["threshold"]) == (row == "yes") for row, score in scores.items()]
+    assert result["accuracy"] == pytest.approx(sum(right) / 3, abs=1e-4)
     assert result["auroc"] == 1.0
     assert result["supported_or_partial"]["auroc"] == float(scores["half"] > scores["no"])
     assert result["length_only"]["auroc"] == 0.0, "the supported claim is the longest"
