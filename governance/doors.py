@@ -189,7 +189,8 @@ class Maintenance:
 _READABLE = Document.access_set_id.in_(READABLE_SETS)
 _SPAN = func.substr(VersionText.text, ChunkRow.start + 1, ChunkRow.end - ChunkRow.start).label("text")
 
-# Columns and not entities, and built once: a search waits for this statement.
+# Columns and not entities, and built once: a search waits for this statement. A deleted document has no current
+# version, so the join with it leaves out what was deleted and what was replaced alike.
 _PASSAGES = (
     select(
         ChunkRow.id.label("row"),
@@ -210,7 +211,7 @@ _PASSAGES = (
     .join(Document, Document.version_id == ChunkRow.version_id)
     .join(VersionText, VersionText.version_id == ChunkRow.version_id)
     .join(Source, Source.id == Document.source_id)
-    .where(ChunkRow.id.in_(bindparam("rows", expanding=True)), Document.state != "deleted", _READABLE)
+    .where(ChunkRow.id.in_(bindparam("rows", expanding=True)), _READABLE)
 )
 
 

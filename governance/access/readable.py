@@ -59,16 +59,14 @@ class ReadableRows:
 
     def _follow(self, session: Session, epoch: int) -> None:
         changed = session.execute(
-            select(Document.id, Document.access_set_id, Document.version_id, Document.state).where(
-                Document.changed_epoch > self._epoch
-            )
+            select(Document.id, Document.access_set_id, Document.version_id).where(Document.changed_epoch > self._epoch)
         ).all()
-        rows = _rows_of(session, [version_id for _, _, version_id, _ in changed if version_id is not None])
-        for document_id, access_set_id, version_id, state in changed:
+        rows = _rows_of(session, [version_id for _, _, version_id in changed if version_id is not None])
+        for document_id, access_set_id, version_id in changed:
             placed = self._documents.pop(document_id, None)
             if placed is not None:
                 self._rows[placed.access_set_id] -= placed.rows
-            if state != "deleted" and version_id is not None:
+            if version_id is not None:  # what was deleted, or never read, has no current version
                 now = _Placed(access_set_id, FrozenBitMap(rows.get(version_id, ())))
                 self._documents[document_id] = now
                 self._rows.setdefault(access_set_id, BitMap()).update(now.rows)

@@ -11,7 +11,7 @@ import pytest
 from living_home import LivingHome
 
 from apps.administration import Administration
-from core.answers import Mode, Passage
+from core.answers import Mode, Passage, SearchResult
 from core.errors import AuditUnavailable
 from core.principals import parse_grantee, parse_principal
 from generation.answerer import Answerer, Draft
@@ -19,6 +19,7 @@ from governance.audit import AuditLog, Entry, Kind, Record
 from governance.audit.log import Pending
 from governance.identity import ADMINISTRATOR
 from retrieval.ranking import Ranker, Ranking
+from retrieval.search import Searcher
 
 ANA = parse_principal("user:ana")
 
@@ -140,6 +141,26 @@ def test_an_answer_whose_source_was_edited_meanwhile_quotes_what_now_stands_ther
 
     assert answer.citations
     assert all("ten o'clock" in citation.quote and citation.version == 2 for citation in answer.citations)
+
+
+class MisreadingSearcher(Searcher):
+    """Finds what is there, and reads it wrong."""
+
+    def search(self, *arguments: Any, **more: Any) -> SearchResult:
+        found = super().search(*arguments, **more)
+        misread = [replace(hit.passage, text=hit.passage.text.replace("nine", "five")) for hit in found.hits]
+        hits = tuple(replace(hit, passage=passage) for hit, passage in zip(found.hits, misread, strict=True))
+        return replace(found, hits=hits)
+
+
+def test_a_quote_that_is_not_the_stored_text_is_never_shown(living: LivingHome, folder: Path) -> None:
+    question, searcher = "When does the canteen number 3 open?", living.searcher
+    assert "nine" in living.ask.ask(question, ANA, "test").citations[0].quote
+
+    misreading = MisreadingSearcher(searcher.catalog, searcher.readable, searcher.ranker, searcher.gate)
+    answer = replace(living.ask, searcher=misreading).ask(question, ANA, "test")
+
+    assert (answer.text, answer.citations, answer.reason) == ("", (), "unavailable")
 
 
 def test_an_abstention_names_no_document_that_was_revoked_meanwhile(living: LivingHome, folder: Path) -> None:
