@@ -143,6 +143,8 @@ def test_a_cookie_ends_with_its_time_its_key_or_a_sign_out(catalog: Catalog) -> 
     ended = [signed_in(key_lifetime=PAST)[0]]
     cookie, key_id = signed_in()
     revoke(catalog, key_id)
+    with catalog.read() as session:
+        assert session.scalars(select(WebSession).where(WebSession.key_id == key_id)).all() == []
     ended.append(cookie)
     cookie, _ = signed_in()
     identity.close_session(catalog, cookie)
