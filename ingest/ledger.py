@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from catalog.database import Catalog, bump_epoch
 from catalog.models import AccessSet, ChunkRow, Document, DocumentVersion, Grant, Source, Vector
 from core.documents import Chunk
-from core.errors import UnreadableDocument
+from core.errors import Conflict, UnreadableDocument
 from core.principals import Grantee, parse_grantee
 from governance.access.rules import Decision
 from governance.access.sets import effective_set, intern_lists
@@ -85,12 +85,17 @@ class Ledger:
             return ([parse_grantee(name) for name in row.allow], row.access_file) if row else ([], None)
 
     def register(self, allow: Iterable[Grantee], access_file: str | None) -> None:
-        """Create the source, or remember what this run was told to apply."""
+        """Create the source, or remember what this run was told to apply.
+
+        Raises `Conflict` if the name is that of a source of another kind, whose rules would take over.
+        """
         with self._catalog.write() as session:
             row = session.scalar(select(Source).where(Source.name == self._source))
             if row is None:
                 row = Source(name=self._source)
                 session.add(row)
+            elif row.uri.partition(":")[0] != self._uri.partition(":")[0]:
+                raise Conflict(f"The source {self._source!r} already holds documents of {row.uri}; name another one.")
             row.uri, row.allow, row.access_file = self._uri, sorted(map(str, allow)), access_file
 
     def known(self) -> dict[str, Known]:
@@ -257,6 +262,9 @@ def delete_documents(catalog: Catalog, document_ids: Sequence[str]) -> tuple[lis
                 for version_id in versions:
                     rows += _drop_chunks(session, version_id)
                 texts.forget(session, versions)
+                session.execute(
+                    update(DocumentVersion).where(DocumentVersion.document_id == document_id).values(title="")
+                )
                 session.execute(delete(Grant).where(Grant.document_id == document_id, Grant.effect == "allow"))
                 document.state, document.version_id, document.title, document.content_hash = "deleted", None, "", ""
                 document.failure_verdict = document.failure_cause = None

@@ -132,7 +132,9 @@ def _refuse_large_prune(folder: Folder, known: dict[str, Known]) -> None:
 
 
 def _planned(folder: Folder, external_id: str, change: str) -> PlannedChange:
-    decision = folder.decide(external_id)
+    decision = folder.decide_known(external_id)
+    if decision is None:
+        return PlannedChange(external_id, change, (), (), "its folder is not there: who may read it stays as it is")
     names = [tuple(sorted(map(str, grantees))) for grantees in (decision.lists.allow, decision.lists.deny)]
     return PlannedChange(external_id, change, names[0], names[1], decision.rule)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from organization import ANA, BEN, FILES, bring_in, counts, found, write_files
 
+from apps.administration import Administration
 from catalog.lock import writer_lock
 from core.errors import Conflict, NotFound, Transient, WrongUsage
 from core.principals import Principal
-from ingest.sync import PRUNE_COUNT
+from governance.access.rules import AccessLists
+from ingest.sync import PRUNE_COUNT, FolderRequest, plan_folder
 from wiring.home import Home, open_home
 
 
@@ -174,8 +177,6 @@ def test_other_processes_see_a_new_generation_at_their_next_query(home: Home, fo
 
 
 def test_an_index_that_was_deleted_is_rebuilt_by_the_next_run(home: Home, folder: Path) -> None:
-    import shutil
-
     bring_in(home, folder)
     before = found(home, "agreement years", 10)
     shutil.rmtree(home.layout.index)
@@ -213,3 +214,29 @@ def test_hidden_files_rules_and_the_home_itself_are_not_documents(home: Home, tm
 def test_the_sample_files_are_all_found(home: Home, folder: Path) -> None:
     bring_in(home, folder)
     assert sorted(found(home, "budget leave agreement trains", 50)) == sorted(FILES)
+
+
+def test_an_upload_may_not_slip_into_a_folders_source_where_other_rules_would_take_over(
+    home: Home, folder: Path
+) -> None:
+    bring_in(home, folder)
+    administration = Administration(home, ANA, "test")
+    with pytest.raises(Conflict, match="name another one"):
+        administration.upload("org", "handbook/new.md", b"# New\n\nwords", AccessLists(frozenset({ANA.grantee})))
+    report, document_id = administration.upload(
+        "uploads", "new.md", b"# New\n\nwords", AccessLists(frozenset({ANA.grantee}))
+    )
+    assert counts(report) == {"added": 1}
+    assert document_id in [view.document_id for view in home.gate.documents(ANA)]
+    assert document_id not in [view.document_id for view in home.gate.documents(BEN)]
+
+
+def test_a_dry_run_says_that_documents_of_a_missing_folder_keep_their_readers(home: Home, folder: Path) -> None:
+    (folder / "access.yaml").write_text('default: {allow: ["everyone"]}\n')
+    (folder / "legal/access.yaml").write_text('default: {allow: ["user:ana"]}\n')
+    bring_in(home, folder, allow=None)
+    shutil.rmtree(folder / "legal")
+    plan = plan_folder(home.ingestion, home.layout.folder, FolderRequest(folder, "org", None, None, "no")).plan or []
+    [legal] = [change for change in plan if change.external_id == "legal/nda.md"]
+    assert (legal.change, legal.allow) == ("missing", ())
+    assert "stays as it is" in legal.rule
