@@ -72,8 +72,10 @@ class Searcher:
             raise WrongUsage(f"k must lie between 1 and {MAX_K}; it is {k}.")
         began = time.perf_counter()
         vector = self.ranker.embed(query)
-        timings = {"embed": _ms_since(began), "access": 0.0, "dense": 0.0, "lexical": 0.0, "gate": 0.0}
+        timings = {"embed": _ms_since(began), "record": 0.0, "access": 0.0, "dense": 0.0, "lexical": 0.0, "gate": 0.0}
+        at = time.perf_counter()
         on_record()
+        timings["record"] = _ms_since(at)
         for _ in range(_ROUNDS):
             at = time.perf_counter()
             view = self.readable.of(principal)

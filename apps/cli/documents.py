@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from apps.cli.shell import (
     administration,
     asker,
     emit,
+    flags,
     grantees,
     notes,
     opened_home,
@@ -49,6 +51,8 @@ def ingest(
 ) -> None:
     """Bring documents in. Safe to interrupt and to repeat."""
     requests = _requests(paths, source, allow, access, prune)
+    if flags.own_process:
+        os.nice(10)  # whoever asks while documents arrive comes first
     with opened_home() as home:
         reports = [_ingest_one(home, request, dry_run) for request in requests]
     for report in reports:

@@ -47,6 +47,9 @@ def _main(
 
 def run() -> None:
     """Run the command line of this process."""
+    # A question is embedded while its record is written: at the default of 5 ms either would wait for the other.
+    sys.setswitchinterval(0.0005)
+    flags.own_process = True
     sys.exit(invoke(sys.argv[1:]))
 
 

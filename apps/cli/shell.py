@@ -34,9 +34,10 @@ AsAnybody = Annotated[
 
 @dataclass
 class Flags:
-    """What was said before and around the command; filled once by `apps.cli.main.run`."""
+    """What was said before and around the command, and whether this process is the command's own."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    own_process: bool = False
 
 
 flags = Flags()
