@@ -25,8 +25,9 @@ _EMBEDDED = 16
 # A question longer than this is cut: a pasted document shall not cost seconds.
 _QUESTION_CHARACTERS = 1_000
 
-# The logarithms of the odds that a sentence answers, fitted by evaluation/fit_extractive.py: for languages the encoder
-# understands, and for those where only words can be compared.
+# The logarithms of the odds that a sentence answers: for languages the encoder understands, and for those where only
+# words can be compared. Fitted as evaluation/fit_extractive.py does, on English sets and chunks cut a little otherwise
+# than today's; `row` is set by hand, since tables are rare in those sets.
 WEIGHTS = {
     "coverage": 1.363,
     "coverage_near": 2.467,
@@ -68,7 +69,7 @@ LEXICAL_WEIGHTS = {
     "refers_back": 0.579,
 }
 
-# Whether the passages are on the question's subject at all, fitted by the same.
+# Whether the passages are on the question's subject at all: the first fitted likewise, the second set by hand.
 CONFIDENCE = {"intercept": -11.08, "cosine": 6.50, "cosine_passage": 9.07, "near": 3.28, "passage": 4.83}
 LEXICAL_CONFIDENCE = {"intercept": -2.0, "cosine": 0.0, "cosine_passage": 0.0, "near": 2.0, "passage": 5.0}
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from apps.cli.shell import AsJson, emit, notes, results, say, settings
+from apps.cli.shell import AsJson, emit, notes, results, say, settings, warn
 from core.errors import WrongUsage
 
 
@@ -46,6 +46,9 @@ def evaluate_sets(
     )
     found = [evaluate(folder, options) for folder in folders]
     emit(as_json, found[0] if len(found) == 1 else found, lambda: _render(found))
+    if baseline:
+        for name in (result["set"] for result in found if result["set"] not in earlier):
+            warn(f"{baseline} knows nothing of {name}: it is not compared.")
     regressions = [one for result in found for one in compare(result, earlier.get(result["set"], {}))]
     for regression in regressions:
         notes.print(f"[red]Regression:[/] {regression}")
