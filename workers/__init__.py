@@ -1,1 +1,1 @@
-"""The same rooms, later: claims a job, calls a room."""
+"""The same rooms, on workers: empty in this version, where ingestion runs in the process that was asked for it."""
