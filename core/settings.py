@@ -43,5 +43,5 @@ class Settings(BaseSettings):
         False, description="Mark the sign-in cookie Secure: set it where the page is on HTTPS."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "warning", description="Least level that is logged."
+        "info", description="Least level that the server logs, to stderr; a request is info."
     )

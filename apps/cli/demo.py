@@ -35,7 +35,7 @@ def demo(
     stop: Annotated[bool, typer.Option("--stop", envvar="DEMO_EXIT", help="Stop after the answers.")] = False,
 ) -> None:
     """Bring the sample organization in, answer four questions as two people, and serve the page until Ctrl-C."""
-    chosen = settings().settings
+    chosen = settings(log_level="warning").settings  # requests would push the links off the screen
     if not Layout(chosen.home).marker.exists():
         init_home(chosen)
     with open_home(chosen) as home:

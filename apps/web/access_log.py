@@ -8,8 +8,8 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 
-def access_log() -> FilteringBoundLogger:
-    """A logger that writes to stderr whatever the program's own log level is."""
+def access_log(level: str) -> FilteringBoundLogger:
+    """A logger on stderr for this level and above; a request is `info`, a bug `error`."""
     logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),
         processors=[
@@ -17,6 +17,6 @@ def access_log() -> FilteringBoundLogger:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     return logger

@@ -74,7 +74,7 @@ def create_app(home: Home) -> FastAPI:
     problems.install(app)
     upload_limit = home.settings.max_document_bytes + FORM_OVERHEAD_BYTES
     app.add_middleware(BodyLimit, limits={documents.PATH: upload_limit})
-    app.add_middleware(Boundary, metrics=app.state.metrics, log=access_log())
+    app.add_middleware(Boundary, metrics=app.state.metrics, log=access_log(home.settings.log_level))
     return app
 
 
