@@ -108,6 +108,10 @@ _ABBREVIATIONS = frozenset(
     sep sept oct nov dec u.s u.k u.n d.c a.m p.m ph.d bzw z.b d.h u.a ca nr bd usw sog geb gest sra sres dra ud uds
     núm pág av т.е т.д г гг им ул""".split()  # noqa: SIM905
 )
+# German writes the day of a date as an ordinal, "1. Februar", and capitals its months as it does any noun.
+_ORDINAL_DAY = regex.compile(
+    r"(?<=(?<!\d)\d{1,2})\.\s+(?:J[aä]n(?:uar|ner)|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+)
 _WORD_BEFORE = regex.compile(r"[\p{L}.]+$")
 _INITIAL = regex.compile(r"\p{Lu}|(?:\p{L}\.)+\p{L}")
 
@@ -132,7 +136,11 @@ def _ends(text: str, start: int, end: int) -> Iterator[int]:
     for stop in _STOP.finditer(text, start, end):
         before = text[max(start, stop.start() - 12) : stop.start()]
         unspaced = stop.group()[0] in "。！？｡।॥"
-        if unspaced or (_OPENS.match(text, stop.end(), end) and not _abbreviates(before, stop.group())):
+        if unspaced or (
+            _OPENS.match(text, stop.end(), end)
+            and not _abbreviates(before, stop.group())
+            and not _ORDINAL_DAY.match(text, stop.start(), end)
+        ):
             yield stop.end()
 
 

@@ -22,6 +22,7 @@ def cut(text: str) -> list[str]:
         ["The U.S. Army came, i.e. they did.", '"Yes!" she said.'],
         ["See fig. 3 for the rates.", "J. R. Tolkien wrote it (in 1954).", "Is it so?"],
         ["It grew by 4.2 %.[3]", "Then it fell."],
+        ["Sie gilt seit dem 1. Februar 2023.", "Es war 1999.", "Januar kam."],
     ],
 )
 def test_prose_is_cut_at_its_stops_and_not_at_abbreviations_or_decimals(sentences: list[str]) -> None:
