@@ -78,6 +78,10 @@ Progress = Callable[[int, int, int], None]
 """Called with documents done, documents in all, documents failed."""
 
 
+# Content hash and suffix: the same bytes under another suffix may be read as another format.
+_Content = tuple[str, str]
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What the reading side found out about one item: exactly one of `prepared`, `error` and neither (unchanged)."""
@@ -171,7 +175,7 @@ class Ingestion:
         def read() -> None:
             try:
                 with closing(self.open_parser()) as parser:
-                    missing = {one.content_hash: one for one in run.missing.values() if one.state == "ready"}
+                    missing = _by_content(run.missing)
                     for item in listing.items:
                         if stop.is_set():
                             return
@@ -191,7 +195,7 @@ class Ingestion:
             stop.set()
             thread.join(timeout=60)
 
-    def _look(self, item: Item, known: Known | None, missing: dict[str, Known], parser: Parser) -> _Seen:
+    def _look(self, item: Item, known: Known | None, missing: dict[_Content, Known], parser: Parser) -> _Seen:
         """Find out what has become of one item, reading no more of it than that takes."""
         try:
             data = item.load()
@@ -203,13 +207,8 @@ class Ingestion:
         seen = _Seen(item, known, content_hash(data), len(data))
         if known is not None and _unchanged(known, seen.content_hash):
             return seen
-        moved_from = missing.get(seen.content_hash)
-        if (
-            known is None
-            and moved_from is not None
-            and Path(moved_from.external_id).suffix == Path(item.external_id).suffix
-        ):
-            del missing[seen.content_hash]
+        moved_from = missing.pop((seen.content_hash, Path(item.external_id).suffix), None) if known is None else None
+        if moved_from is not None:
             return _Seen(item, known, seen.content_hash, seen.size_bytes, moved_from=moved_from)
         try:
             prepared = self._prepare(item, parser.parse(data, Path(item.external_id).name), seen)
@@ -302,6 +301,15 @@ class Ingestion:
             self.blobs.forget(name)
         run.dropped += rows
         run.report.deleted, run.report.missing = len(gone), 0
+
+
+def _by_content(missing: dict[str, Known]) -> dict[_Content, Known]:
+    """Documents whose files are gone, by what a moved file shares with them; of several the first by external id."""
+    found: dict[_Content, Known] = {}
+    for _, one in sorted(missing.items()):
+        if one.state == "ready":
+            found.setdefault((one.content_hash, Path(one.external_id).suffix), one)
+    return found
 
 
 def _differs(known: Known, decision: Decision) -> bool:

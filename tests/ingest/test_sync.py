@@ -240,3 +240,11 @@ def test_a_dry_run_says_that_documents_of_a_missing_folder_keep_their_readers(ho
     [legal] = [change for change in plan if change.external_id == "legal/nda.md"]
     assert (legal.change, legal.allow) == ("missing", ())
     assert "stays as it is" in legal.rule
+
+
+def test_a_move_is_seen_beside_a_missing_copy_under_another_suffix(home: Home, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "org", {"a.txt": "the very same words", "b.md": "the very same words"})
+    bring_in(home, folder)
+    (folder / "a.txt").unlink()
+    (folder / "b.md").rename(folder / "c.md")
+    assert counts(bring_in(home, folder)) == {"updated": 1, "moved": 1, "missing": 1}

@@ -99,13 +99,14 @@ class Oracle:
         self.allow = self.allow if allow is None else allow
         for path, doc in self.docs.items():
             doc.source = self.decide(path) or doc.source
-        missing = {doc.content: path for path, doc in self.docs.items() if path not in disk}
+        gone = sorted((path for path in self.docs if path not in disk), reverse=True)
+        missing = {(self.docs[path].content, path.rpartition(".")[2]): path for path in gone}
         for path, content in disk.items():
             lists = self.decide(path) or Lists()
-            old = missing.get(content, "")
+            old = missing.get((content, path.rpartition(".")[2]), "")
             if path in self.docs:
                 self.docs[path].content = content
-            elif old and old.rpartition(".")[2] == path.rpartition(".")[2]:
+            elif old:
                 self.docs[path] = Doc(content, lists, self.docs.pop(old).by_hand)
                 self.revoked_before.pop(path, None)
             else:
