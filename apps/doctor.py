@@ -13,7 +13,8 @@ from catalog import schema
 from catalog.models import ChunkRow
 from core.errors import FootnoteError
 from core.settings import Settings
-from wiring.home import Home, require_home
+from wiring.home import Home
+from wiring.layout import require_home
 
 _LOW_DISK_BYTES = 1_000_000_000
 

@@ -45,3 +45,52 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that the server logs, to stderr; a request is info."
     )
+    vllm_urls: str = Field(
+        "",
+        description="vLLM servers that write answers, separated by commas (http://host:8000/v1,…); empty: no model, "
+        "the built-in extractive answerer quotes the best sentences.",
+    )
+    vllm_api_key: SecretStr | None = Field(None, description="Key that the vLLM servers ask for.")
+    vllm_model: str = Field("", description="Name of the served model or LoRA adapter; empty: the first one served.")
+    model_patience_s: float = Field(
+        1.5,
+        gt=0,
+        description="Longest wait for a model's first token, and between two; beyond it the extractive answerer "
+        "takes over, in seconds.",
+    )
+    model_deadline_s: float = Field(60.0, gt=0, description="Longest time a model may write one answer, in seconds.")
+    model_max_tokens: int = Field(512, gt=0, description="Most tokens of an answer that a model may write.")
+    enforce_markers: bool = Field(
+        False, description="Make the model end every sentence with a marker, by structured outputs of vLLM."
+    )
+    rewrite_follow_ups: bool = Field(
+        False, description="Let the model rewrite a follow-up question from its conversation: one more call of it."
+    )
+    transformers_model: Path | None = Field(
+        None, description="Folder with the weights of a model that answers in this process, by transformers."
+    )
+    transformers_8bit: bool = Field(False, description="Load that model with 8-bit weights (needs bitsandbytes).")
+    redaction: Literal["open", "standard", "strict"] = Field(
+        "standard",
+        description="What is masked for people whose groups have no policy of their own: nothing; secrets, cards, "
+        "IBANs and national ids; or e-mail addresses and telephone numbers too.",
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Redis that wakes workers (redis://…); unset: jobs run on threads of `footnote serve`."
+    )
+    job_threads: int = Field(2, ge=1, description="Threads that run jobs in `footnote serve` when there is no Redis.")
+    job_lease_s: float = Field(
+        30.0, gt=0, description="How long a worker holds a job without a sign of life, in seconds."
+    )
+    job_attempts: int = Field(3, ge=1, description="How often a job is tried before it is a dead letter.")
+    slack_bot_token: SecretStr | None = Field(None, description="Slack bot token (xoxb-…).")
+    slack_app_token: SecretStr | None = Field(None, description="Slack app token for Socket Mode (xapp-…).")
+    slack_signing_secret: SecretStr | None = Field(
+        None, description="Signing secret of Slack's requests, for events over HTTP instead of Socket Mode."
+    )
+    slack_teams: str = Field("", description="Ids of the Slack workspaces served, separated by commas; empty: none.")
+    slack_api_url: str = Field("https://slack.com/api/", description="Slack's Web API; another one for tests.")
+    public_url: str = Field(
+        "", description="Address at which people reach the page, for links in Slack; empty: where it listens."
+    )
+    traces_url: str = Field("", description="OpenTelemetry collector for traces (OTLP over HTTP); empty: none sent.")

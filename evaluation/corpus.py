@@ -20,7 +20,8 @@ from ingest.ledger import Ledger
 from ingest.parsing.assembly import Assembly, short_title
 from ingest.pipeline import Item, Listing, Parser
 from ingest.report import IngestReport
-from wiring.home import Home, init_home, open_home
+from wiring.home import Home
+from wiring.lifecycle import init_home, open_home
 
 ASKER = parse_principal("user:evaluation")
 """Who asks every question of an evaluation, and the only one who may read its documents."""

@@ -28,7 +28,8 @@ from evaluation.corpus import ASKER, ingested
 from evaluation.sets import read_question_set
 from generation.extractive import MIN_CONFIDENCE, confidence, subject_features, weigh
 from generation.features import FEATURES
-from wiring.home import Home, open_home
+from wiring.home import Home
+from wiring.lifecycle import open_home
 
 RANKED = ("squad2", "xquad", "covidqa_long", "clapnq", "faq_covid", "hotpotqa100")
 OFF_TOPIC = (("squad2", "org_docs"), ("squad2", "faq_covid"), ("squad2", "hotpotqa100"), ("clapnq", "org_docs"))

@@ -16,7 +16,8 @@ from sqlalchemy import create_engine, make_url, text
 from catalog import schema
 from catalog.database import Catalog, open_engine, sqlite_url
 from core.settings import Settings
-from wiring.home import Home, init_home, open_home
+from wiring.home import Home
+from wiring.lifecycle import init_home, open_home
 
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "eval"
 

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
 import sqlalchemy as sa
 
-from catalog import schema
 from catalog.blobs import Blobs
 from catalog.database import Catalog, open_engine, sqlite_url
-from catalog.lock import writer_lock
-from core.errors import Conflict, LimitExceeded
 from core.settings import Settings
 from generation.extractive import ExtractiveAnswerer
 from generation.service import AskService
 from governance.access.readable import ReadableRows
-from governance.audit import AuditLog, AuditReader, KeyStore, Kind, Report, create_schema, new_audit_id, verify
+from governance.audit import AuditLog, AuditReader, KeyStore, Report, verify
 from governance.disclosure import Disclosure
 from governance.doors import Gate
-from governance.identity import ADMINISTRATOR, ADMINISTRATOR_SCOPES, create_key
 from inference.encoder import Encoder
 from inference.hashing import HashingEncoder
 from inference.language import detect
@@ -36,48 +28,7 @@ from ingest.pipeline import Ingestion
 from retrieval.index import IndexReader, IndexWriter
 from retrieval.ranking import Ranker
 from retrieval.search import RecordedSearch, Searcher
-
-HOME_FORMAT = 1
-"""Raised when the layout of the folder changes."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where things stand in a home's folder."""
-
-    folder: Path
-
-    @property
-    def marker(self) -> Path:
-        return self.folder / "home.json"
-
-    @property
-    def catalog(self) -> Path:
-        return self.folder / "catalog.db"
-
-    @property
-    def audit_database(self) -> Path:
-        return self.folder / "audit.db"
-
-    @property
-    def audit_folder(self) -> Path:
-        return self.folder / "audit"
-
-    @property
-    def keys(self) -> Path:
-        return self.folder / "keys"
-
-    @property
-    def index(self) -> Path:
-        return self.folder / "index"
-
-    @property
-    def blobs(self) -> Path:
-        return self.folder / "blobs"
-
-    @property
-    def lock(self) -> Path:
-        return self.folder / "writer.lock"
+from wiring.layout import Layout
 
 
 class Home:
@@ -204,89 +155,3 @@ class Home:
                 input_bytes=self.settings.max_document_bytes,
             )
         )
-
-
-def init_home(settings: Settings) -> str:
-    """Create a home; returns the administrator's API key, which is kept nowhere.
-
-    Raises `Conflict` when there is one already.
-    """
-    layout = Layout(settings.home)
-    if layout.marker.exists():
-        raise Conflict(
-            f"{layout.folder} is a home already; nothing was changed. `footnote keys create` makes more keys."
-        )
-    _create_folder(layout)
-    with (
-        writer_lock(layout.lock, "creating the home", timedelta(seconds=settings.writer_wait_s)),
-        Home(settings) as home,
-    ):
-        schema.migrate(home.catalog.engine)
-        home.key_store.create()
-        if isinstance(home.audit_storage, sa.Engine):
-            create_schema(home.audit_storage)
-        with home.catalog.write() as session:
-            _, key = create_key(session, "first administrator", ADMINISTRATOR, ADMINISTRATOR_SCOPES, None)
-        made = {"action": "init", "version": version("footnote")}
-        home.audit.append(Kind.ADMIN, None, made, new_audit_id())
-        _write_marker(layout)
-    return key
-
-
-def open_home(settings: Settings) -> Home:
-    """Open a home that is of this version; raises `Conflict` saying what to run when it is not."""
-    require_home(settings)
-    home = Home(settings)
-    try:
-        schema.require_newest(home.catalog.engine)
-    except BaseException:
-        home.close()
-        raise
-    return home
-
-
-def upgrade_home(settings: Settings) -> int:
-    """Bring a home to this version and to the embedding model in use; returns how many chunks were embedded."""
-    require_home(settings)
-    with Home(settings) as home:
-        wait = timedelta(seconds=settings.writer_wait_s)
-        with writer_lock(home.layout.lock, "upgrading the home", wait):
-            schema.migrate(home.catalog.engine)
-            home.audit.append(Kind.ADMIN, None, {"action": "upgrade"}, new_audit_id())
-            embedded = home.publisher.embed_missing()
-            home.publisher.rebuild()
-            _write_marker(home.layout)
-        return embedded
-
-
-def require_home(settings: Settings) -> None:
-    """Raise `Conflict` unless the folder is a home whose layout we know."""
-    layout = Layout(settings.home)
-    try:
-        marker = json.loads(layout.marker.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise Conflict(f"{layout.folder} is no Footnote home. Run `footnote init`, or name one with --home.") from error
-    except (OSError, ValueError) as error:
-        raise Conflict(f"{layout.marker} is damaged ({error}). Restore it from a backup.") from error
-    if marker.get("format", 0) > HOME_FORMAT:
-        raise Conflict(
-            f"{layout.folder} was written by a newer Footnote ({marker.get('version')}). Install that version or a "
-            "newer one; nothing was changed."
-        )
-
-
-def _create_folder(layout: Layout) -> None:
-    try:
-        layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        layout.blobs.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise LimitExceeded(f"{layout.folder} cannot be created ({error.strerror}).") from error
-
-
-def _write_marker(layout: Layout) -> None:
-    """The marker comes last, so that a half-made home is no home, and is replaced whole."""
-    draft = layout.marker.with_suffix(".tmp")
-    draft.write_text(json.dumps({"format": HOME_FORMAT, "version": version("footnote")}), encoding="utf-8")
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(layout.marker)

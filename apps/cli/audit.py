@@ -11,7 +11,8 @@ from apps.cli.shell import AsJson, actor, emit, opened_home, operator, results, 
 from core.errors import WrongUsage
 from core.principals import parse_principal
 from governance.audit import Kind, Opened, new_audit_id
-from wiring.home import Home, require_home
+from wiring.home import Home
+from wiring.layout import require_home
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -19,7 +19,9 @@ from core.principals import parse_principal
 from core.settings import Settings
 from governance.identity import PERSON_SCOPES
 from ingest.sync import FolderRequest, sync_folder
-from wiring.home import Home, Layout, init_home, open_home
+from wiring.home import Home
+from wiring.layout import Layout
+from wiring.lifecycle import init_home, open_home
 
 _LINK_LIFETIME = timedelta(days=1)
 

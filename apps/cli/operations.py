@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from apps.cli.shell import AsJson, emit, notes, opened_home, results, say, settings, table
 from apps.doctor import examine
-from wiring.home import init_home, upgrade_home
+from wiring.lifecycle import init_home, upgrade_home
 
 
 def add_to(app: typer.Typer) -> None:

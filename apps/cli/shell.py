@@ -18,7 +18,8 @@ from apps.administration import Administration
 from core.errors import FootnoteError, WrongUsage
 from core.principals import Grantee, Principal, parse_grantee, parse_principal
 from governance.access.membership import unknown
-from wiring.home import Home, open_home
+from wiring.home import Home
+from wiring.lifecycle import open_home
 from wiring.settings import LoadedSettings, load_settings
 
 # Everything that is not the result goes to stderr, so that stdout can be piped.

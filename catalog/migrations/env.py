@@ -2,10 +2,8 @@
 
 from alembic import context
 
+from catalog import batches, conversations, jobs, sensitive, slack, texts  # noqa: F401 - they declare tables
 from catalog.models import Base
-from catalog.texts import VersionText
-
-assert VersionText.metadata is Base.metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)

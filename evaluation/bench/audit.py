@@ -16,7 +16,8 @@ from core.principals import EVERYONE, Principal
 from core.settings import Settings
 from evaluation.bench.report import BenchReport, Claim, Row, this_machine
 from ingest.sync import FolderRequest, sync_folder
-from wiring.home import Home, init_home, open_home
+from wiring.home import Home
+from wiring.lifecycle import init_home, open_home
 
 ANSWERS = 200
 TARGET_MS = 10.0

@@ -21,7 +21,8 @@ from governance.access.rules import AccessLists
 from governance.access.sets import intern_lists
 from governance.doors import maintenance
 from retrieval.index import IndexRow
-from wiring.home import Home, init_home, open_home
+from wiring.home import Home
+from wiring.lifecycle import init_home, open_home
 
 CHUNKS = 50_000
 CHUNKS_PER_DOCUMENT = 10

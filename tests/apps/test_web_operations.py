@@ -22,7 +22,7 @@ from apps.web import readiness
 from apps.web.body_limit import JSON_BYTES
 from apps.web.boundary import SECURITY_HEADERS
 from core.settings import Settings
-from wiring.home import init_home
+from wiring.lifecycle import init_home
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -170,7 +170,8 @@ def test_the_server_answers_refuses_by_length_stops_on_a_signal_and_keeps_stdout
     settings = Settings(home=tmp_path / "home", embedding_model="hashing")
     key = init_home(settings)
     program = (
-        "import sys; from pathlib import Path; from core.settings import Settings; from wiring.home import open_home; "
+        "import sys; from pathlib import Path; from core.settings import Settings\n"
+        "from wiring.lifecycle import open_home\n"
         "from apps.web.server import serve\n"
         "with open_home(Settings(home=Path(sys.argv[1]), embedding_model='hashing')) as home:\n"
         "    serve(home, '127.0.0.1', 0, lambda url: print(url, file=sys.stderr, flush=True))\n"

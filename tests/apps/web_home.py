@@ -17,7 +17,8 @@ from core.principals import parse_grantee, parse_principal
 from core.settings import Settings
 from governance.access.rules import AccessLists
 from governance.identity import ADMINISTRATOR, PERSON_SCOPES
-from wiring.home import Home, init_home, open_home
+from wiring.home import Home
+from wiring.lifecycle import init_home, open_home
 
 LEAVE = b"# Leave\n\n## Annual leave\n\nFull-time employees have 27 days of annual leave.\n"
 MERGER = (

@@ -7,15 +7,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from catalog import schema
+from catalog import batches, conversations, jobs, schema, sensitive, slack, texts  # noqa: F401 - they declare tables
 from catalog.database import Catalog, bump_epoch, open_engine
 from catalog.models import Base
-from catalog.texts import VersionText
 from core.errors import Conflict
 
 
 def test_migrations_build_exactly_what_the_models_declare(catalog: Catalog) -> None:
-    assert VersionText.metadata is Base.metadata
     with catalog.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 

@@ -15,7 +15,7 @@ from core.settings import Settings
 from evaluation.corpus import ASKER
 from evaluation.retrieval import DEPTH
 from evaluation.run import EvalOptions, evaluate
-from wiring.home import open_home
+from wiring.lifecycle import open_home
 
 CORPUS = [
     {

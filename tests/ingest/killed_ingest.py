@@ -20,7 +20,7 @@ from core.settings import Settings
 from ingest.indexing import IndexPublisher
 from ingest.ledger import Ledger
 from retrieval.index import IndexWriter
-from wiring.home import open_home
+from wiring.lifecycle import open_home
 
 STEPS: dict[str, tuple[Any, str]] = {
     "keep-bytes": (Blobs, "keep"),

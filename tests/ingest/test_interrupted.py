@@ -15,7 +15,8 @@ import pytest
 from organization import ANA, BEN, bring_in, counts, write_files
 
 from core.settings import Settings
-from wiring.home import Home, init_home, open_home
+from wiring.home import Home
+from wiring.lifecycle import init_home, open_home
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -14,7 +14,8 @@ from core.errors import Conflict, NotFound, Transient, WrongUsage
 from core.principals import Principal
 from governance.access.rules import AccessLists
 from ingest.sync import PRUNE_COUNT, FolderRequest, plan_folder
-from wiring.home import Home, open_home
+from wiring.home import Home
+from wiring.lifecycle import open_home
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from ingest.parsing.formats import parse
 from ingest.pipeline import Parser, Progress
 from ingest.report import IngestReport
 from ingest.sync import FolderRequest, Prune, sync_folder
-from wiring.home import Home, init_home
+from wiring.home import Home
+from wiring.lifecycle import init_home
 
 
 class InProcessParser:

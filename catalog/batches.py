@@ -1,0 +1,1 @@
+"""Batches of questions, their rows, and what was answered."""

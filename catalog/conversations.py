@@ -1,0 +1,1 @@
+"""Conversations, their turns (encrypted), and what people said of answers."""

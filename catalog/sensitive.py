@@ -1,0 +1,1 @@
+"""Where secrets and personal data stand in stored text, and whose groups see what."""

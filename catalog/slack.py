@@ -1,0 +1,1 @@
+"""Which Slack account belongs to which principal, and which events were seen."""
