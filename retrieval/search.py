@@ -15,6 +15,7 @@ from core.answers import Hit, SearchResult
 from core.documents import clean_text, content_hash
 from core.errors import LimitExceeded, WrongUsage
 from core.principals import Principal
+from core.telemetry import span
 from governance.access.readable import ReadableRows
 from governance.audit import AuditLog, Entry, Kind, new_audit_id
 from governance.doors import Gate
@@ -70,8 +71,17 @@ class Searcher:
         query = checked_query(query)
         if not 1 <= k <= MAX_K:
             raise WrongUsage(f"k must lie between 1 and {MAX_K}; it is {k}.")
+        with span("search", k=k) as traced:
+            result = self._search(query, principal, k, filters, on_record)
+            traced.note(epoch=result.epoch, hits=len(result.hits))
+        return result
+
+    def _search(
+        self, query: str, principal: Principal, k: int, filters: Filters, on_record: Callable[[], object]
+    ) -> SearchResult:
         began = time.perf_counter()
-        vector = self.ranker.embed(query)
+        with span("embed"):
+            vector = self.ranker.embed(query)
         timings = {"embed": _ms_since(began), "record": 0.0, "access": 0.0, "dense": 0.0, "lexical": 0.0, "gate": 0.0}
         at = time.perf_counter()
         on_record()
@@ -81,11 +91,13 @@ class Searcher:
             view = self.readable.of(principal)
             rows = BitMap(view.rows & self._matching(filters)) if filters else view.rows
             timings["access"] += _ms_since(at)
-            ranking = self.ranker.rank(query, vector, rows, k)
+            with span("rank", readable=len(rows)):
+                ranking = self.ranker.rank(query, vector, rows, k)
             for name, spent in ranking.timings_ms.items():
                 timings[name] = timings.get(name, 0.0) + spent
             at = time.perf_counter()
-            passages = self.gate.passages(principal, [row for row, _ in ranking.hits])
+            with span("gate"):
+                passages = self.gate.passages(principal, [row for row, _ in ranking.hits])
             timings["gate"] += _ms_since(at)
             if len(passages) == min(k, len(rows)):
                 break

@@ -21,6 +21,7 @@ from governance.access.membership import unknown
 from wiring.home import Home
 from wiring.lifecycle import open_home
 from wiring.settings import LoadedSettings, load_settings
+from wiring.tracing import send_traces
 
 # Everything that is not the result goes to stderr, so that stdout can be piped.
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -52,7 +53,9 @@ def settings(**more: Any) -> LoadedSettings:
 @contextmanager
 def opened_home(**more: Any) -> Iterator[Home]:
     """The home of this invocation, closed when the block ends; Ctrl-C in it is met with words."""
-    with open_home(settings(**more).settings) as home:
+    chosen = settings(**more).settings
+    send_traces(chosen.traces_url)
+    with open_home(chosen) as home:
         try:
             yield home
         except KeyboardInterrupt:

@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import FastAPI
 
 from apps.web import problems
-from apps.web.access_log import access_log
 from apps.web.body_limit import FORM_OVERHEAD_BYTES, BodyLimit
 from apps.web.boundary import Boundary
 from apps.web.metrics import Metrics
@@ -16,6 +15,7 @@ from apps.web.readiness import Readiness
 from apps.web.routes import documents, groups, keys, operations, page, questions, session
 from apps.web.sign_in import COOKIE
 from core.answers import Hit, Passage
+from core.logs import json_log
 from generation.compose import compose
 from governance.identity import ADMINISTRATOR
 from wiring.home import Home
@@ -74,7 +74,7 @@ def create_app(home: Home) -> FastAPI:
     problems.install(app)
     upload_limit = home.settings.max_document_bytes + FORM_OVERHEAD_BYTES
     app.add_middleware(BodyLimit, limits={documents.PATH: upload_limit})
-    app.add_middleware(Boundary, metrics=app.state.metrics, log=access_log(home.settings.log_level))
+    app.add_middleware(Boundary, metrics=app.state.metrics, log=json_log(home.settings.log_level))
     return app
 
 

@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from apps.web.metrics import Metrics
 from apps.web.problems import unexpected_problem
+from core.telemetry import request_span
 from governance.identity import Identity
 
 REQUEST_ID = "X-Request-Id"
@@ -59,7 +60,11 @@ class Boundary:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_on)
+            with request_span("http", _text_headers(scope), request_id=request_id) as traced:
+                try:
+                    await self._app(scope, receive, send_on)
+                finally:
+                    traced.note(route=_route(scope), status=reply.status)
         except Exception as error:
             self._log.error("failed", request_id=request_id, error=type(error).__name__, at=_frames(error))
             if reply.status:
@@ -71,7 +76,7 @@ class Boundary:
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = _route(scope)
         identity: Identity | None = scope.get("state", {}).get("identity")
         self._metrics.requested(method, route, status, seconds)
         self._log.info(
@@ -83,6 +88,15 @@ class Boundary:
             ms=round(seconds * 1000, 1),
             actor=identity.actor if identity else None,
         )
+
+
+def _route(scope: Scope) -> str:
+    """The route's template: a path may hold what somebody typed."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
+def _text_headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def _add_headers(headers: MutableHeaders, path: str, request_id: str) -> None:
