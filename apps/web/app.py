@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from apps.web import problems
 from apps.web.body_limit import FORM_OVERHEAD_BYTES, BodyLimit
 from apps.web.boundary import Boundary
+from apps.web.home_figures import HomeFigures
 from apps.web.metrics import Metrics
 from apps.web.readiness import Readiness
 from apps.web.routes import documents, groups, keys, operations, page, questions, session
@@ -67,7 +68,7 @@ def create_app(home: Home) -> FastAPI:
         responses={422: _PROBLEM, "default": _PROBLEM},
     )
     app.state.home = home
-    app.state.metrics = Metrics()
+    app.state.metrics = Metrics(HomeFigures(home))
     app.state.readiness = Readiness(home)
     for subject in (page, operations, session, questions, documents, groups, keys):
         app.include_router(subject.router)

@@ -15,9 +15,10 @@ router = APIRouter(route_class=GuardedRoute, tags=["questions"])
 
 @router.post("/v1/search")
 @needs("search")
-def search(body: SearchBody, home: OpenHome, caller: Caller) -> dict[str, Any]:
+def search(body: SearchBody, home: OpenHome, caller: Caller, metrics: AppMetrics) -> dict[str, Any]:
     """The passages the caller may read that fit the query best."""
     result, audit_id = home.search.search(body.query, caller.principal, body.k, caller.actor, body.filters.filters())
+    metrics.searched(result)
     return search_json(result, audit_id)
 
 
