@@ -66,6 +66,8 @@ def create_app(home: Home) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses={422: _PROBLEM, "default": _PROBLEM},
+        # FastAPI's own would send paths and the words of errors, which may quote what somebody wrote; ours is Boundary.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.home = home
     app.state.metrics = Metrics(HomeFigures(home))
