@@ -114,3 +114,5 @@ class Answer:
     usage: dict[str, int] = field(default_factory=lambda: {"prompt_tokens": 0, "completion_tokens": 0})
     timings_ms: dict[str, float] = field(default_factory=dict)
     audit_id: str = ""
+    degraded: dict[str, str] | None = None
+    """Where the model failed: its `mode` and `model`, and the `cause`. The answer, or its end, is then quoted."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.answers import AbstentionReason, Mode, Passage
+from core.cancellation import Cancellation
 
 
 @dataclass(frozen=True)
 class DraftSentence:
-    """One sentence as it was written, nothing of it checked yet; `[n]` in `text` names the n-th passage, from 1."""
+    """One sentence as it was written, nothing of it checked yet; `[n]` in `text` names the n-th passage, from 1.
+
+    `quoted` says that it was copied from a passage: where that sentence is cited already, it says nothing new.
+    """
 
     text: str
+    quoted: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,53 @@ class Abstention:
     reason: AbstentionReason
 
 
-Draft = DraftSentence | Abstention
+@dataclass(frozen=True)
+class Prompted:
+    """What the model was given, by the SHA-256 of its messages, for the record."""
+
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TokensUsed:
+    """Tokens that a model read and wrote."""
+
+    prompt: int
+    completion: int
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """The answerer failed, for `cause`; what follows was written by another, of this mode and model."""
+
+    cause: str
+    mode: Mode
+    model: str
+
+
+Draft = DraftSentence | Abstention | Prompted | TokensUsed | TakenOver
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An earlier question of the conversation and its answer, which the asker may still read."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How an answer is to be written: after what, how urgently, for whose eyes, and until when.
+
+    `priority` is 0 for a person who waits and 10 for a batch. Nothing that a model caches is shared between two
+    values of `cache_salt`.
+    """
+
+    history: tuple[Exchange, ...] = ()
+    priority: int = 0
+    cache_salt: str = ""
+    cancel: Cancellation = field(default_factory=Cancellation)
 
 
 class Answerer(Protocol):
@@ -37,10 +88,10 @@ class Answerer(Protocol):
         """Names the model, as the answer and its audit record will."""
         ...
 
-    def draft(self, question: str, passages: Sequence[Passage]) -> Iterator[Draft]:
+    def draft(self, question: str, passages: Sequence[Passage], writing: Writing) -> Iterator[Draft]:
         """Sentences in the order of the answer, or a single `Abstention`.
 
-        `passages` come best first. Nothing is promised about what is yielded: grounding decides what is shown.
-        Raises `Transient` when the model is down or busy.
+        `passages` come best first. Nothing is promised about what is yielded: grounding decides what is shown. Ends
+        early when `writing` is cancelled. Raises `Transient` when the model is down or busy.
         """
         ...

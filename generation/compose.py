@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from core.answers import AbstentionReason, Answer, Citation, Hit, NearDocument, Passage
+from core.answers import AbstentionReason, Answer, Citation, Hit, Mode, NearDocument, Passage
 from core.errors import WrongUsage
 from core.principals import Principal
-from generation.answerer import Abstention, Answerer, Draft, DraftSentence
+from generation.answerer import Abstention, Answerer, Draft, DraftSentence, Prompted, TakenOver, TokensUsed, Writing
 from generation.grounding import GroundedSentence, ground
 from generation.planted import without_instructions
 from inference.encoder import Encoder
 
 _NEAREST = 3
+
+
+@dataclass
+class Outcome:
+    """How the sentences of an answer came about; complete when the last of them has come."""
+
+    mode: Mode
+    model: str
+    reason: AbstentionReason | None = None
+    """Why there is nothing to say; None where there is."""
+    prompt_sha256: str | None = None
+    usage: dict[str, int] = field(default_factory=lambda: {"prompt_tokens": 0, "completion_tokens": 0})
+    degraded: dict[str, str] | None = None
+    """Which model failed and why, where another answerer wrote the answer or its end."""
+    passages: list[dict[str, str]] = field(default_factory=list)
+    """One verdict for each document in which an instruction was planted."""
 
 
 def compose(question: str, principal: Principal, hits: Sequence[Hit], answerer: Answerer, encoder: Encoder) -> Answer:
@@ -21,29 +39,57 @@ def compose(question: str, principal: Principal, hits: Sequence[Hit], answerer: 
     `audit_id`, `timings_ms` and the guards' part of `safety` are left to the caller. Raises `WrongUsage` when there is
     no question, and what the answerer raises.
     """
+    sentences, outcome = drain(composing(question, hits, answerer, encoder, Writing()))
+    return assembled(question, principal, hits, sentences, outcome)
+
+
+def composing(
+    question: str, hits: Sequence[Hit], answerer: Answerer, encoder: Encoder, writing: Writing
+) -> Generator[GroundedSentence, None, Outcome]:
+    """The sentences of an answer, each as soon as it is written and its citations support it; then how it went."""
     if not question.strip():
         raise WrongUsage("There is no question: write what you want to know.")
     passages = [hit.passage for hit in hits]
     clean = [part for passage in passages for part in without_instructions(passage)]
-    reasons: list[AbstentionReason] = []
-    grounded = list(ground(_sentences(answerer.draft(question, clean), reasons), clean, encoder)) if clean else []
-    safety = {"input": [], "passages": _verdicts(passages, clean), "output": [], "action": "allow"}
-    if not grounded:
-        reason = reasons[0] if reasons else ("low_support" if clean else "no_evidence")
-        return Answer(
-            question, principal, "", True, reason, (), (), answerer.mode, answerer.model, nearest(passages), safety
-        )
+    outcome = Outcome(answerer.mode, answerer.model, "no_evidence", passages=_verdicts(passages, clean))
+    if not clean:
+        return outcome
+    outcome.reason = "low_support"
+    for sentence in ground(_sentences(answerer.draft(question, clean, writing), outcome), clean, encoder):
+        outcome.reason = None
+        yield sentence
+    return outcome
+
+
+def drain(composed: Generator[GroundedSentence, None, Outcome]) -> tuple[list[GroundedSentence], Outcome]:
+    """All sentences, and how they came about."""
+    sentences: list[GroundedSentence] = []
+    while True:
+        try:
+            sentences.append(next(composed))
+        except StopIteration as end:
+            return sentences, end.value
+
+
+def assembled(
+    question: str, principal: Principal, hits: Sequence[Hit], sentences: Sequence[GroundedSentence], outcome: Outcome
+) -> Answer:
+    """The answer that `sentences` make; an abstention where there are none."""
+    safety: dict[str, Any] = {"input": [], "passages": outcome.passages, "output": [], "action": "allow"}
     return Answer(
         question=question,
         principal=principal,
-        text=joined(grounded),
-        abstained=False,
-        reason=None,
-        citations=_citations(grounded),
-        claims=tuple(sentence.claim for sentence in grounded),
-        mode=answerer.mode,
-        model=answerer.model,
+        text=joined(sentences),
+        abstained=not sentences,
+        reason=None if sentences else outcome.reason or "low_support",
+        citations=_citations(sentences),
+        claims=tuple(sentence.claim for sentence in sentences),
+        mode=outcome.mode,
+        model=outcome.model,
+        nearest=() if sentences else nearest([hit.passage for hit in hits]),
         safety=safety,
+        usage=outcome.usage,
+        degraded=outcome.degraded,
     )
 
 
@@ -63,13 +109,24 @@ def nearest(passages: Sequence[Passage]) -> tuple[NearDocument, ...]:
     return tuple(reversed(found.values()))[:_NEAREST]
 
 
-def _sentences(drafts: Iterator[Draft], reasons: list[AbstentionReason]) -> Iterator[DraftSentence]:
-    """The sentences of `drafts` as they come; why the answerer abstained goes to `reasons`."""
+def _sentences(drafts: Iterator[Draft], outcome: Outcome) -> Iterator[DraftSentence]:
+    """The sentences of `drafts` as they come; what else the answerer tells goes to `outcome`."""
     for draft in drafts:
-        if isinstance(draft, Abstention):
-            reasons.append(draft.reason)
-        else:
-            yield draft
+        match draft:
+            case DraftSentence():
+                yield draft
+            case Abstention(reason):
+                # What has been said before stands.
+                outcome.reason = outcome.reason and reason
+            case Prompted(sha256):
+                outcome.prompt_sha256 = sha256
+            case TokensUsed(prompt, completion):
+                outcome.usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+            case TakenOver(cause, mode, model):
+                outcome.degraded = {"mode": outcome.mode, "model": outcome.model, "cause": cause}
+                if outcome.reason is not None:
+                    # Nothing of the first answerer was shown, so the answer is all the other's.
+                    outcome.mode, outcome.model = mode, model
 
 
 def _citations(grounded: Sequence[GroundedSentence]) -> tuple[Citation, ...]:

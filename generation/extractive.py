@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.answers import Mode, Passage
-from generation.answerer import Abstention, Draft, DraftSentence
+from generation.answerer import Abstention, Draft, DraftSentence, Writing
 from generation.features import FEATURES, NO_COSINE, Candidate, Overlap, candidates_of, featurize
 from generation.sentences import plain
 from generation.window import within_window
@@ -94,7 +94,7 @@ class ExtractiveAnswerer:
     def model(self) -> str:
         return "extractive-1"
 
-    def draft(self, question: str, passages: Sequence[Passage]) -> Iterator[Draft]:
+    def draft(self, question: str, passages: Sequence[Passage], writing: Writing) -> Iterator[Draft]:
         weighed = weigh(question, passages, self.encoder)
         if weighed is None:
             yield Abstention("no_evidence")
@@ -102,7 +102,7 @@ class ExtractiveAnswerer:
             yield Abstention("low_support")
         else:
             for candidate in chosen(weighed):
-                yield DraftSentence(f"{plain(candidate.text)} [{candidate.rank}]")
+                yield DraftSentence(f"{plain(candidate.text)} [{candidate.rank}]", quoted=True)
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,11 @@ class _Span:
     def text(self) -> str:
         return self.passage.text[self.start : self.end]
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """The same for the same sentence of a document, whichever passage it was found in."""
+        return (self.passage.document_id, self.passage.start + self.start, self.passage.start + self.end)
+
 
 def ground(
     drafts: Iterable[DraftSentence], passages: Sequence[Passage], encoder: Encoder
@@ -66,7 +71,7 @@ def ground(
             continue
         cited = [passages[n - 1] for n in _markers(draft.text) if 1 <= n <= len(passages)]
         spans, score = _supporting(claim, cited or passages, encoder)
-        if score < MIN_SUPPORT:
+        if score < MIN_SUPPORT or (draft.quoted and all(span.key in numbers for span in spans)):
             continue
         said.add(claim.casefold())
         yield _grounded(claim, spans, score, numbers)
@@ -108,8 +113,7 @@ def _grounded(
 ) -> GroundedSentence:
     citations = []
     for span in spans:
-        key = (span.passage.document_id, span.passage.start + span.start, span.passage.start + span.end)
-        citations.append(_citation(numbers.setdefault(key, len(numbers) + 1), span))
+        citations.append(_citation(numbers.setdefault(span.key, len(numbers) + 1), span))
     closing = _CLOSING.search(claim)
     body, stop = (claim[: closing.start()], closing.group()) if closing else (claim, "")
     markers = tuple(citation.marker for citation in citations)

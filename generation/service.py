@@ -4,20 +4,71 @@ and which is on record."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
 
-from core.answers import Answer, Citation, Hit, Passage
+from core.answers import Answer, Citation, Hit, SearchResult
+from core.cancellation import Cancellation
 from core.principals import Principal
-from generation.answerer import Answerer
-from generation.compose import compose
+from core.telemetry import span
+from generation.answerer import Answerer, Writing
+from generation.compose import Outcome, assembled, composing, drain
+from generation.grounding import GroundedSentence
+from generation.rights import Rights, watched
 from governance.audit import AuditLog, Entry, Kind, new_audit_id
+from governance.audit.log import Pending
 from governance.doors import Gate
 from inference.encoder import Encoder
 from retrieval.search import NO_FILTERS, Filters, Searcher, checked_query, evidence
 
 # A citation that stops holding while the answer is made (access revoked, document replaced) means asking again.
 _ROUNDS = 3
+
+Ending = Literal["answered", "left", "withdrawn"]
+"""How a stream ended: with its answer, because nobody listened any more, because a right was lost."""
+
+
+@dataclass(frozen=True)
+class PassagesFound:
+    """What was retrieved, before anything is written; a later one replaces it."""
+
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True)
+class SentenceChecked:
+    """One sentence that its citations support and its reader may see, on record."""
+
+    text: str
+    markers: tuple[int, ...]
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The whole answer, on record; the last event."""
+
+    answer: Answer
+
+
+AskEvent = PassagesFound | SentenceChecked | Answered
+
+
+@dataclass
+class _Asked:
+    """One question on its way."""
+
+    question: str
+    principal: Principal
+    audit_id: str
+    intent: Pending
+    filters: Filters
+    writing: Writing
+    began: float
+    shown: list[GroundedSentence] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -31,60 +82,158 @@ class AskService:
     audit: AuditLog
     passages: int
 
-    def ask(self, question: str, principal: Principal, actor: str, filters: Filters = NO_FILTERS) -> Answer:
+    def ask(
+        self,
+        question: str,
+        principal: Principal,
+        actor: str,
+        filters: Filters = NO_FILTERS,
+        writing: Writing | None = None,
+    ) -> Answer:
         """One grounded answer, or an abstention with its reason and the nearest readable documents.
 
         The intent is on record before retrieval; what was retrieved and what is answered before anything returns.
         Every quote is compared with the stored text, read again for this principal after the answer was made.
         """
+        asked = self._asked(question, principal, actor, filters, writing)
+        with span("ask", audit_id=asked.audit_id) as traced:
+            for _ in range(_ROUNDS):
+                found = self._found(asked)
+                at = time.perf_counter()
+                sentences, outcome = drain(
+                    composing(asked.question, found.hits, self.answerer, self.encoder, asked.writing)
+                )
+                answer = assembled(asked.question, principal, found.hits, sentences, outcome)
+                if Rights(self.gate, principal, found.hits).hold(answer.citations):
+                    break
+            else:
+                answer = _withheld(answer)
+            asked.timings |= {"retrieve": found.timings_ms["total"], "answer": _ms_since(at)}
+            at = time.perf_counter()
+            self.audit.append_all(
+                [self._evidence(asked, found), self._receipt(asked, answer, outcome.prompt_sha256, "answered")]
+            )
+            asked.timings["audit"] = round(_ms_since(at) + found.timings_ms["record"], 3)
+            traced.note(mode=answer.mode, abstained=answer.abstained, sentences=len(answer.claims))
+            return _timed(answer, asked)
+
+    def stream(
+        self,
+        question: str,
+        principal: Principal,
+        actor: str,
+        filters: Filters = NO_FILTERS,
+        writing: Writing | None = None,
+    ) -> Iterator[AskEvent]:
+        """The same answer as it is made: each sentence checked, on record, and its asker's rights looked up again
+        before it leaves; they are looked up every `RECHECK_SECONDS` in between too.
+
+        A right that is lost before anything was shown means asking again; after that, what was shown stays with its
+        reader, nothing follows, and `Answered` holds an abstention for `unavailable` which repeats none of it. Closing
+        the iterator, or cancelling `writing`, ends the writing; the record then says what was shown.
+        """
+        asked = self._asked(question, principal, actor, filters, writing)
+        with span("ask", audit_id=asked.audit_id) as traced:
+            for _ in range(_ROUNDS):
+                found = self._found(asked)
+                asked.timings |= {"retrieve": found.timings_ms["total"], "audit": found.timings_ms["record"]}
+                self._record(asked, self._evidence(asked, found))
+                try:
+                    yield PassagesFound(found.hits)
+                    outcome, ending = yield from self._written(asked, found)
+                except GeneratorExit:
+                    self._end(asked, found, Outcome(self.answerer.mode, self.answerer.model), "left")
+                    raise
+                if ending != "withdrawn" or asked.shown:
+                    break
+            answer = self._end(asked, found, outcome, ending)
+            traced.note(mode=answer.mode, abstained=answer.abstained, sentences=len(asked.shown), ending=ending)
+            if ending != "left":
+                yield Answered(answer)
+
+    def _written(self, asked: _Asked, found: SearchResult) -> Generator[SentenceChecked, None, tuple[Outcome, Ending]]:
+        """The sentences, each shown only after its record, and only while the rights to all passages hold."""
+        rights = Rights(self.gate, asked.principal, found.hits)
+        # Rights that are lost end this writing; whoever listens may still be answered otherwise.
+        cancel = Cancellation()
+        asked.writing.cancel.on_cancel(cancel.cancel)
+        writing = replace(asked.writing, cancel=cancel)
+        composed = composing(asked.question, found.hits, self.answerer, self.encoder, writing)
+        with closing(composed), watched(rights, cancel) as lost:
+            while True:
+                try:
+                    sentence = next(composed)
+                except StopIteration as end:
+                    outcome: Outcome = end.value
+                    held = not lost.is_set() and rights.hold()
+                    left = asked.writing.cancel.cancelled
+                    return outcome, "left" if left else "answered" if held else "withdrawn"
+                self._record(asked, self._sentence(asked, sentence))
+                if not rights.hold(sentence.citations):
+                    return Outcome(self.answerer.mode, self.answerer.model), "withdrawn"
+                asked.timings.setdefault("first_token", _ms_since(asked.began))
+                asked.shown.append(sentence)
+                yield SentenceChecked(sentence.text, sentence.claim.markers, sentence.citations)
+
+    def _asked(
+        self, question: str, principal: Principal, actor: str, filters: Filters, writing: Writing | None
+    ) -> _Asked:
+        """Put the question on its way: its record is being written while the caller goes on."""
         began = time.perf_counter()
         question = checked_query(question)
         audit_id = new_audit_id()
         asked = {"action": "ask", "question": question, "actor": actor, "filters": vars(filters)}
         intent = self.audit.submit([Entry(Kind.INTENT, principal, asked, audit_id)])
-        for _ in range(_ROUNDS):
-            found = self.searcher.search(question, principal, self.passages, filters, on_record=intent.wait)
-            retrieved = time.perf_counter()
-            answer = compose(question, principal, found.hits, self.answerer, self.encoder)
-            if self._still_holds(principal, answer, found.hits):
-                break
-        else:
-            answer = _withheld(answer)
-        timings = {"retrieve": found.timings_ms["total"], "answer": round((time.perf_counter() - retrieved) * 1000, 3)}
-        at = time.perf_counter()
-        self.audit.append_all(
-            [
-                Entry(Kind.EVIDENCE, principal, evidence(found, self.searcher.ranker), audit_id),
-                Entry(Kind.RECEIPT, principal, _receipt(answer), audit_id),
-            ]
+        return _Asked(question, principal, audit_id, intent, filters, writing or Writing(), began)
+
+    def _found(self, asked: _Asked) -> SearchResult:
+        return self.searcher.search(
+            asked.question, asked.principal, self.passages, asked.filters, on_record=asked.intent.wait
         )
-        waited = (time.perf_counter() - at) * 1000 + found.timings_ms["record"]
-        timings["audit"] = round(waited, 3)
-        timings["total"] = timings["first_token"] = round((time.perf_counter() - began) * 1000, 3)
-        return replace(answer, audit_id=audit_id, timings_ms=timings)
 
-    def _still_holds(self, principal: Principal, answer: Answer, hits: Sequence[Hit]) -> bool:
-        """Whether the principal may still read every passage retrieved, and every quote is still the stored text.
+    def _end(self, asked: _Asked, found: SearchResult, outcome: Outcome, ending: Ending) -> Answer:
+        """The answer that was shown, on record; where a right was lost, one that repeats none of it."""
+        answer = assembled(asked.question, asked.principal, found.hits, asked.shown, outcome)
+        self._record(asked, self._receipt(asked, answer, outcome.prompt_sha256, ending))
+        return _timed(_withheld(answer) if ending == "withdrawn" else answer, asked)
 
-        All passages count, not only the cited ones: an abstention names the documents that came near.
-        """
-        live = self.gate.passages(principal, [hit.passage.row for hit in hits])
-        if len(live) != len(hits):
-            return False
-        return all(any(_quotes(citation, passage) for passage in live) for citation in answer.citations)
+    def _record(self, asked: _Asked, entry: Entry) -> None:
+        """Wait until this is on record."""
+        at = time.perf_counter()
+        self.audit.append_all([entry])
+        asked.timings["audit"] = round(asked.timings.get("audit", 0.0) + _ms_since(at), 3)
 
+    def _evidence(self, asked: _Asked, found: SearchResult) -> Entry:
+        return Entry(Kind.EVIDENCE, asked.principal, evidence(found, self.searcher.ranker), asked.audit_id)
 
-def _quotes(citation: Citation, passage: Passage) -> bool:
-    """Whether the quote is exactly the passage's stored text at the citation's offsets."""
-    if (citation.document_id, citation.version) != (passage.document_id, passage.version):
-        return False
-    if not passage.start <= citation.start < citation.end <= passage.end:
-        return False
-    return passage.text[citation.start - passage.start : citation.end - passage.start] == citation.quote
+    def _sentence(self, asked: _Asked, sentence: GroundedSentence) -> Entry:
+        content = {
+            "number": len(asked.shown) + 1,
+            "sentence": sentence.text,
+            "citations": [asdict(citation) for citation in sentence.citations],
+        }
+        return Entry(Kind.SENTENCE, asked.principal, content, asked.audit_id)
+
+    def _receipt(self, asked: _Asked, answer: Answer, prompt_sha256: str | None, ending: Ending) -> Entry:
+        content = {
+            "ending": ending,
+            "answer": answer.text,
+            "abstained": answer.abstained,
+            "reason": answer.reason,
+            "citations": [asdict(citation) for citation in answer.citations],
+            "claims": [asdict(claim) for claim in answer.claims],
+            "safety": answer.safety,
+            "mode": answer.mode,
+            "model": answer.model,
+            "degraded": answer.degraded,
+            "prompt_sha256": prompt_sha256,
+            "usage": answer.usage,
+        }
+        return Entry(Kind.RECEIPT, asked.principal, content, asked.audit_id)
 
 
 def _withheld(answer: Answer) -> Answer:
-    """What is said when the ground keeps moving under an answer."""
+    """What is said when the ground moves under an answer."""
     return replace(
         answer,
         text="",
@@ -97,14 +246,11 @@ def _withheld(answer: Answer) -> Answer:
     )
 
 
-def _receipt(answer: Answer) -> dict[str, object]:
-    return {
-        "answer": answer.text,
-        "abstained": answer.abstained,
-        "reason": answer.reason,
-        "citations": [asdict(citation) for citation in answer.citations],
-        "claims": [asdict(claim) for claim in answer.claims],
-        "safety": answer.safety,
-        "mode": answer.mode,
-        "model": answer.model,
-    }
+def _timed(answer: Answer, asked: _Asked) -> Answer:
+    total = _ms_since(asked.began)
+    timings = {"first_token": total, **asked.timings, "total": total}
+    return replace(answer, audit_id=asked.audit_id, timings_ms=timings)
+
+
+def _ms_since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 3)

@@ -31,6 +31,8 @@ class Kind(StrEnum):
     """A question, before anything is looked up for it."""
     EVIDENCE = "evidence"
     """Everything an answer was made from, before its first byte leaves."""
+    SENTENCE = "sentence"
+    """One sentence of an answer that is streamed, before it leaves."""
     RECEIPT = "receipt"
     """What was answered."""
     SEARCH = "search"

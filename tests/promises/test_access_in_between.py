@@ -14,7 +14,7 @@ from apps.administration import Administration
 from core.answers import Mode, Passage, SearchResult
 from core.errors import AuditUnavailable
 from core.principals import parse_grantee, parse_principal
-from generation.answerer import Answerer, Draft
+from generation.answerer import Answerer, Draft, Writing
 from governance.audit import AuditLog, Entry, Kind, Record
 from governance.audit.log import Pending
 from governance.identity import ADMINISTRATOR
@@ -52,8 +52,8 @@ class InterruptedAnswerer:
     def model(self) -> str:
         return self.answerer.model
 
-    def draft(self, question: str, passages: Sequence[Passage]) -> Iterator[Draft]:
-        drafts = list(self.answerer.draft(question, passages))
+    def draft(self, question: str, passages: Sequence[Passage], writing: Writing) -> Iterator[Draft]:
+        drafts = list(self.answerer.draft(question, passages, writing))
         if self.interruptions:
             self.interruptions.pop(0)()
         yield from drafts
