@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from core.answers import Answer, Hit, SearchResult
+from core.answers import Answer, Citation, Hit, SearchResult
 from governance.doors import DocumentView
 from governance.identity import KeyView
 
@@ -15,7 +15,7 @@ def search_json(result: SearchResult, audit_id: str) -> dict[str, Any]:
     return {
         "query": result.query,
         "principal": str(result.principal),
-        "hits": [_hit(hit) for hit in result.hits],
+        "hits": [hit_json(hit) for hit in result.hits],
         "timings_ms": dict(result.timings_ms),
         "audit_id": audit_id,
     }
@@ -29,7 +29,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "answer": answer.text,
         "abstained": answer.abstained,
         "reason": answer.reason,
-        "citations": [{**asdict(citation), "heading": list(citation.heading)} for citation in answer.citations],
+        "citations": [citation_json(citation) for citation in answer.citations],
         "claims": [
             {"text": claim.text, "markers": list(claim.markers), "support": claim.support} for claim in answer.claims
         ],
@@ -40,7 +40,13 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "usage": dict(answer.usage),
         "timings_ms": dict(answer.timings_ms),
         "audit_id": answer.audit_id,
+        "degraded": answer.degraded,
     }
+
+
+def citation_json(citation: Citation) -> dict[str, Any]:
+    """A checked footnote."""
+    return {**asdict(citation), "heading": list(citation.heading)}
 
 
 def document_json(view: DocumentView) -> dict[str, Any]:
@@ -75,7 +81,8 @@ def key_json(view: KeyView) -> dict[str, Any]:
     }
 
 
-def _hit(hit: Hit) -> dict[str, Any]:
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """A passage with its rank and score."""
     passage = hit.passage
     return {
         "rank": hit.rank,

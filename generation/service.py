@@ -4,7 +4,7 @@ and which is on record."""
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
@@ -124,7 +124,7 @@ class AskService:
         actor: str,
         filters: Filters = NO_FILTERS,
         writing: Writing | None = None,
-    ) -> Iterator[AskEvent]:
+    ) -> Generator[AskEvent, None, None]:
         """The same answer as it is made: each sentence checked, on record, and its asker's rights looked up again
         before it leaves; they are looked up every `RECHECK_SECONDS` in between too.
 

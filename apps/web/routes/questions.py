@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
 
-from apps.rendering import answer_json, search_json
+from apps.rendering import answer_json, citation_json, hit_json, search_json
 from apps.web.guard import AppMetrics, Caller, GuardedRoute, OpenHome, needs
+from apps.web.metrics import Metrics
+from apps.web.problems import footnote_problem, unexpected_problem
 from apps.web.requests import AskBody, SearchBody
+from apps.web.streaming import Events, EventStream, Making, ServerEvent, only
+from core.errors import FootnoteError
+from generation.answerer import Writing
+from generation.service import Answered, PassagesFound, SentenceChecked
+from governance.identity import Identity
+from wiring.home import Home
 
 router = APIRouter(route_class=GuardedRoute, tags=["questions"])
 
@@ -22,10 +34,44 @@ def search(body: SearchBody, home: OpenHome, caller: Caller, metrics: AppMetrics
     return search_json(result, audit_id)
 
 
-@router.post("/v1/ask")
+@router.post("/v1/ask", response_model=None, responses={200: {"content": {"text/event-stream": {}}}})
 @needs("ask")
-def ask(body: AskBody, home: OpenHome, caller: Caller, metrics: AppMetrics) -> dict[str, Any]:
-    """An answer whose every sentence cites what supports it, or an abstention with its reason."""
-    answer = home.ask.ask(body.question, caller.principal, caller.actor, body.filters.filters())
+async def ask(request: Request, body: AskBody, home: OpenHome, caller: Caller, metrics: AppMetrics) -> Response:
+    """An answer whose every sentence cites what supports it, or an abstention with its reason.
+
+    With `Accept: text/event-stream` the events `passages`, `sentence` (each checked before it comes) and `done`, which
+    holds the same JSON; `error` with a problem document when it cannot be finished. Who leaves ends the answer.
+    """
+    writing = Writing()
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        making = Making(_whole(home, body, caller, metrics, writing), writing.cancel)
+        return JSONResponse((await only(making, request)).data)
+    making = Making(_streamed(home, body, caller, metrics, writing), writing.cancel)
+    return EventStream(making, await making.next(), _told)
+
+
+def _whole(home: Home, body: AskBody, caller: Identity, metrics: Metrics, writing: Writing) -> Events:
+    answer = home.ask.ask(body.question, caller.principal, caller.actor, body.filters.filters(), writing)
     metrics.answered(answer)
-    return answer_json(answer)
+    yield ServerEvent("done", answer_json(answer))
+
+
+def _streamed(home: Home, body: AskBody, caller: Identity, metrics: Metrics, writing: Writing) -> Events:
+    asked = home.ask.stream(body.question, caller.principal, caller.actor, body.filters.filters(), writing)
+    with closing(asked) as events:
+        for event in events:
+            match event:
+                case PassagesFound(hits):
+                    yield ServerEvent("passages", {"hits": [hit_json(hit) for hit in hits]})
+                case SentenceChecked(text, markers, citations):
+                    cited = [citation_json(citation) for citation in citations]
+                    yield ServerEvent("sentence", {"text": text, "markers": list(markers), "citations": cited})
+                case Answered(answer):
+                    metrics.answered(answer)
+                    yield ServerEvent("done", answer_json(answer))
+
+
+def _told(error: Exception) -> list[ServerEvent]:
+    """What went wrong after the head, as the problem document it would have been."""
+    shown = footnote_problem(error) if isinstance(error, FootnoteError) else unexpected_problem("of this answer")
+    return [ServerEvent("error", json.loads(bytes(shown.body)))]

@@ -1,0 +1,167 @@
+"""Answers as server-sent events (HTML standard, 9.2): made on a thread, sent as fast as their reader takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from fastapi import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from core.cancellation import Cancellation
+from core.errors import FootnoteError, Transient
+
+# A line that says nothing keeps proxies from closing the connection while a model thinks.
+HEARTBEAT_SECONDS = 10.0
+# Who takes no byte for so long is gone.
+STALL_SECONDS = 5.0
+_POLL_SECONDS = 0.25
+_AHEAD = 8
+"""How many events of one answer wait for its reader."""
+_MOST = 256
+"""How many answers are written at once in one process; each has a thread."""
+
+
+@dataclass(frozen=True)
+class ServerEvent:
+    """One event: its name (None: only data, as OpenAI's dialect has it) and its data."""
+
+    name: str | None
+    data: Mapping[str, Any] | str
+
+    def encode(self) -> bytes:
+        """The event as it goes over the line. JSON has no line breaks of its own, so the data is one line."""
+        data = self.data if isinstance(self.data, str) else json.dumps(self.data, ensure_ascii=False)
+        head = f"event: {self.name}\n" if self.name else ""
+        return f"{head}data: {data}\n\n".encode()
+
+
+Events = Generator[ServerEvent, None, None]
+_places = threading.BoundedSemaphore(_MOST)
+
+
+class Making:
+    """Events being made on a thread of their own. `cancel` ends the making, whoever asks for it."""
+
+    def __init__(self, events: Events, cancel: Cancellation) -> None:
+        """Starts at once; raises `Transient` when too many are being made."""
+        if not _places.acquire(blocking=False):
+            raise Transient("Too many answers are being written at this moment. Try again in a few seconds.")
+        self.cancel = cancel
+        self._loop = asyncio.get_running_loop()
+        self._made: asyncio.Queue[ServerEvent | Exception | None] = asyncio.Queue()
+        self._room = threading.Semaphore(_AHEAD)
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._make, events), name="footnote-answer", daemon=True).start()
+
+    async def next(self, limit_s: float | None = None) -> ServerEvent | None:
+        """The next event, None after the last; raises what the making raised, and `TimeoutError`."""
+        made = await asyncio.wait_for(self._made.get(), limit_s)
+        self._room.release()
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def _make(self, events: Events) -> None:
+        try:
+            with closing(events):
+                for event in events:
+                    if not self._put(event):
+                        return
+            self._put(None)
+        except Exception as error:  # noqa: BLE001 - carried over to the reader
+            self._put(error)
+        finally:
+            _places.release()
+
+    def _put(self, made: ServerEvent | Exception | None) -> bool:
+        """Hand over what was made when there is room; whether somebody still wants it."""
+        while not self._room.acquire(timeout=_POLL_SECONDS):
+            if self.cancel.cancelled:
+                return False
+        with suppress(RuntimeError):  # the loop has ended with its server
+            self._loop.call_soon_threadsafe(self._made.put_nowait, made)
+        return not self.cancel.cancelled
+
+
+class EventStream(Response):
+    """Sends events until they end. A reader who leaves, or takes nothing for a while, ends their making."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, making: Making, first: ServerEvent | None, failed: Callable[[Exception], Sequence[ServerEvent]]
+    ) -> None:
+        """`first` was waited for by the caller, so that what fails before it has a status of its own; what fails
+        later is told by the events of `failed`, and raised again when it is no error of ours."""
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._making = making
+        self._first = first
+        self._failed = failed
+        self._bug: Exception | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with anyio.create_task_group() as group:
+
+            async def until_gone() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                group.cancel_scope.cancel()
+
+            group.start_soon(until_gone)
+            try:
+                # Without the end of the body the server closes the connection, which is what a stalled reader gets.
+                with suppress(TimeoutError):
+                    await self._send_all(send)
+            finally:
+                self._making.cancel.cancel()
+                group.cancel_scope.cancel()
+        if self._bug:
+            raise self._bug
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        event = self._first
+        while event is not None:
+            await _send(send, event.encode())
+            event = await self._next(send)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _next(self, send: Send) -> ServerEvent | None:
+        while True:
+            try:
+                return await self._making.next(HEARTBEAT_SECONDS)
+            except TimeoutError:
+                await _send(send, b": \n\n")
+            except Exception as error:  # noqa: BLE001 - told to the reader, and raised again after that
+                self._bug = None if isinstance(error, FootnoteError) else error
+                for event in self._failed(error):
+                    await _send(send, event.encode())
+                return None
+
+
+async def _send(send: Send, body: bytes) -> None:
+    with anyio.fail_after(STALL_SECONDS):
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def only(making: Making, request: Request) -> ServerEvent:
+    """The only event that is made, for a caller who waits for the whole; when the caller leaves, the making ends."""
+    while True:
+        try:
+            event = await making.next(_POLL_SECONDS)
+        except TimeoutError:
+            if await request.is_disconnected():
+                making.cancel.cancel()
+        else:
+            assert event is not None
+            return event

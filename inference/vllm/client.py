@@ -1,0 +1,212 @@
+"""The client of vLLM's OpenAI-compatible server: pooled, bounded in time, and gone the moment its caller is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import httpx
+
+from core.answers import Mode
+from core.errors import Transient
+from core.telemetry import carry, span
+from inference.chat import ChatMessage, ChatRequest, TextDelta, Usage
+from inference.vllm.endpoints import Endpoint, Endpoints, EndpointState
+
+_CONNECT_S = 1.0
+_KEPT_CONNECTIONS = 64
+_LONGEST_LINE = 1_000_000
+"""Characters. A line longer than this is no event of a chat."""
+
+Piece = TextDelta | Usage
+
+
+class VllmChat:
+    """A model behind one or several servers, each reached over pooled connections from one event loop on a thread.
+
+    Cancelling a request, or closing its iterator, closes its connection, at which vLLM aborts the generation. Until
+    the first token another server is tried once; after it a failure is `Transient`, because what was said is said.
+    """
+
+    def __init__(self, urls: Sequence[str], api_key: str | None = None, model: str = "") -> None:
+        """`urls` end in `/v1`. Without `model` the first one that a server names is used."""
+        self._endpoints = Endpoints([url.rstrip("/") for url in urls])
+        self._key = api_key
+        self._model = model
+        self._loop = asyncio.new_event_loop()
+        # Built here, used only on the loop. Proxies of the environment would see every passage, so none is used.
+        self._http = httpx.AsyncClient(
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(None, connect=_CONNECT_S),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
+        )
+        self._thread = threading.Thread(target=self._loop.run_forever, name="footnote-vllm", daemon=True)
+        self._thread.start()
+
+    @property
+    def mode(self) -> Mode:
+        return "vllm"
+
+    @property
+    def model(self) -> str:
+        return self._model or "vllm"
+
+    def states(self) -> list[EndpointState]:
+        """What each server is doing, in the order of the settings."""
+        return self._endpoints.states()
+
+    def close(self) -> None:
+        """Close every connection; what is being written ends."""
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(self._http.aclose(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Iterator[Piece]:
+        """As `ChatModel.stream`."""
+        pieces: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
+        headers: dict[str, str] = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        with span("model"):
+            carry(headers)
+            written = asyncio.run_coroutine_threadsafe(
+                self._write(_body(messages, request), headers, request, pieces.put), self._loop
+            )
+            request.cancel.on_cancel(partial(_cancel, written))
+            written.add_done_callback(lambda _: pieces.put(None))
+            try:
+                while (piece := pieces.get()) is not None:
+                    yield piece
+            finally:
+                written.cancel()
+        with suppress(CancelledError):
+            written.result()
+
+    async def _write(
+        self, body: dict[str, Any], headers: dict[str, str], request: ChatRequest, put: Callable[[Piece], None]
+    ) -> None:
+        """Have a server write; before the first token a second one may be tried, within the same patience."""
+        until = self._loop.time() + request.patience_s
+        tried: list[Endpoint] = []
+        failure = Transient("No vLLM server has answered lately; each is tried again in a moment.")
+        while (endpoint := self._endpoints.take(besides=tried)) is not None:
+            tried.append(endpoint)
+            started = False
+            try:
+                async with asyncio.timeout(request.deadline_s):
+                    async for piece in self._pieces(endpoint, body, headers, until, request.patience_s):
+                        started = True
+                        put(piece)
+            except asyncio.CancelledError:
+                self._endpoints.left(endpoint)
+                raise
+            except (Transient, TimeoutError, httpx.HTTPError) as error:
+                self._endpoints.failed(endpoint)
+                failure = error if isinstance(error, Transient) else Transient(_cause(error))
+                if started or self._loop.time() >= until:
+                    break
+            else:
+                self._endpoints.succeeded(endpoint)
+                return
+        raise failure
+
+    async def _pieces(
+        self, endpoint: Endpoint, body: dict[str, Any], headers: dict[str, str], until: float, patience_s: float
+    ) -> AsyncIterator[Piece]:
+        """The pieces of one answer. The first must have come by `until`, each further one within the patience."""
+        async with asyncio.timeout_at(until) as waiting:
+            body = {**body, "model": await self._served(endpoint, headers)}
+            request = self._http.stream("POST", f"{endpoint.url}/chat/completions", json=body, headers=headers)
+            async with request as response:
+                if response.status_code != httpx.codes.OK:
+                    raise Transient(f"vLLM refused with status {response.status_code}.")
+                async for event in _events(response):
+                    if pieces := _read(event):
+                        waiting.reschedule(self._loop.time() + patience_s)
+                    for piece in pieces:
+                        yield piece
+
+    async def _served(self, endpoint: Endpoint, headers: dict[str, str]) -> str:
+        """The model's name; without one in the settings, the first that the server names, once for all."""
+        if not self._model:
+            response = await self._http.get(f"{endpoint.url}/models", headers=headers)
+            try:
+                self._model = str(response.raise_for_status().json()["data"][0]["id"])
+            except (ValueError, LookupError, TypeError) as error:
+                raise Transient("vLLM did not say which model it serves.") from error
+        return self._model
+
+
+def _body(messages: Sequence[ChatMessage], request: ChatRequest) -> dict[str, Any]:
+    """A request of one fixed shape: nothing that a caller of ours sends becomes a parameter of vLLM."""
+    body: dict[str, Any] = {
+        "messages": [{"role": message.role, "content": message.content} for message in messages],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_completion_tokens": request.max_tokens,
+        "temperature": 0,
+        "seed": 0,
+    }
+    if request.priority:
+        body["priority"] = request.priority
+    if request.cache_salt:
+        body["cache_salt"] = request.cache_salt
+    if request.regex:
+        body["structured_outputs"] = {"regex": request.regex}
+    return body
+
+
+async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    """The JSON of each event; ends with `[DONE]`. Raises `Transient` when the stream ends without it."""
+    async for line in response.aiter_lines():
+        if len(line) > _LONGEST_LINE:
+            raise Transient("vLLM sent a line that is too long.")
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            return
+        try:
+            event = json.loads(data)
+        except ValueError as error:
+            raise Transient("vLLM sent what is no JSON.") from error
+        if not isinstance(event, dict) or "error" in event:
+            raise Transient("vLLM broke off with an error.")
+        yield event
+    raise Transient("vLLM broke off in the middle of an answer.")
+
+
+def _read(event: dict[str, Any]) -> list[Piece]:
+    """What one event says, if anything."""
+    pieces: list[Piece] = []
+    try:
+        for choice in event["choices"]:
+            if text := choice["delta"].get("content"):
+                pieces.append(TextDelta(str(text)))
+        if usage := event.get("usage"):
+            pieces.append(Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"])))
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise Transient("vLLM sent an event of a shape we do not know.") from error
+    return pieces
+
+
+def _cancel(written: Future[None]) -> None:
+    written.cancel()
+
+
+def _cause(error: Exception) -> str:
+    """In words of ours: those of a server may quote what it was sent."""
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return "vLLM did not answer in time."
+    if isinstance(error, httpx.ConnectError):
+        return "vLLM cannot be reached."
+    return "The connection to vLLM broke."
