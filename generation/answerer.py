@@ -67,11 +67,13 @@ class Exchange:
 class Writing:
     """How an answer is to be written: after what, how urgently, for whose eyes, and until when.
 
-    `priority` is 0 for a person who waits and 10 for a batch. Nothing that a model caches is shared between two
-    values of `cache_salt`.
+    `query` is the question as it stands without the conversation before it; empty: as it was asked. `priority` is 0
+    for a person who waits and 10 for a batch. Nothing that a model caches is shared between two values of
+    `cache_salt`.
     """
 
     history: tuple[Exchange, ...] = ()
+    query: str = ""
     priority: int = 0
     cache_salt: str = ""
     cancel: Cancellation = field(default_factory=Cancellation)

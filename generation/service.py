@@ -61,6 +61,7 @@ class _Asked:
     """One question on its way."""
 
     question: str
+    query: str
     principal: Principal
     audit_id: str
     intent: Pending
@@ -101,7 +102,7 @@ class AskService:
                 found = self._found(asked)
                 at = time.perf_counter()
                 sentences, outcome = drain(
-                    composing(asked.question, found.hits, self.answerer, self.encoder, asked.writing)
+                    composing(asked.query, found.hits, self.answerer, self.encoder, asked.writing)
                 )
                 answer = assembled(asked.question, principal, found.hits, sentences, outcome)
                 if Rights(self.gate, principal, found.hits).hold(answer.citations):
@@ -158,7 +159,7 @@ class AskService:
         cancel = Cancellation()
         asked.writing.cancel.on_cancel(cancel.cancel)
         writing = replace(asked.writing, cancel=cancel)
-        composed = composing(asked.question, found.hits, self.answerer, self.encoder, writing)
+        composed = composing(asked.query, found.hits, self.answerer, self.encoder, writing)
         with closing(composed), watched(rights, cancel) as lost:
             while True:
                 try:
@@ -180,15 +181,17 @@ class AskService:
     ) -> _Asked:
         """Put the question on its way: its record is being written while the caller goes on."""
         began = time.perf_counter()
+        writing = writing or Writing()
         question = checked_query(question)
+        query = checked_query(writing.query) if writing.query else question
         audit_id = new_audit_id()
-        asked = {"action": "ask", "question": question, "actor": actor, "filters": vars(filters)}
+        asked = {"action": "ask", "question": question, "query": query, "actor": actor, "filters": vars(filters)}
         intent = self.audit.submit([Entry(Kind.INTENT, principal, asked, audit_id)])
-        return _Asked(question, principal, audit_id, intent, filters, writing or Writing(), began)
+        return _Asked(question, query, principal, audit_id, intent, filters, writing, began)
 
     def _found(self, asked: _Asked) -> SearchResult:
         return self.searcher.search(
-            asked.question, asked.principal, self.passages, asked.filters, on_record=asked.intent.wait
+            asked.query, asked.principal, self.passages, asked.filters, on_record=asked.intent.wait
         )
 
     def _end(self, asked: _Asked, found: SearchResult, outcome: Outcome, ending: Ending) -> Answer:
