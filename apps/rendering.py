@@ -41,6 +41,8 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "timings_ms": dict(answer.timings_ms),
         "audit_id": answer.audit_id,
         "degraded": answer.degraded,
+        "conversation_id": answer.conversation_id,
+        "rewritten_question": answer.rewritten_question,
     }
 
 

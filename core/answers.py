@@ -54,6 +54,8 @@ class SearchResult:
     timings_ms: dict[str, float]
     epoch: int
     """The catalog's epoch at which access was decided."""
+    view: str = ""
+    """Names what the principal may read: the same for people with the same rights."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +118,6 @@ class Answer:
     audit_id: str = ""
     degraded: dict[str, str] | None = None
     """Where the model failed: its `mode` and `model`, and the `cause`. The answer, or its end, is then quoted."""
+    rewritten_question: str | None = None
+    """What was searched in place of the question, which needs its conversation to be understood; else None."""
+    conversation_id: str | None = None

@@ -111,8 +111,9 @@ class AskService:
                 answer = _withheld(answer)
             asked.timings |= {"retrieve": found.timings_ms["total"], "answer": _ms_since(at)}
             at = time.perf_counter()
+            ending: Ending = "left" if asked.writing.cancel.cancelled else "answered"
             self.audit.append_all(
-                [self._evidence(asked, found), self._receipt(asked, answer, outcome.prompt_sha256, "answered")]
+                [self._evidence(asked, found), self._receipt(asked, answer, outcome.prompt_sha256, ending)]
             )
             asked.timings["audit"] = round(_ms_since(at) + found.timings_ms["record"], 3)
             traced.note(mode=answer.mode, abstained=answer.abstained, sentences=len(answer.claims))
@@ -190,9 +191,11 @@ class AskService:
         return _Asked(question, query, principal, audit_id, intent, filters, writing, began)
 
     def _found(self, asked: _Asked) -> SearchResult:
-        return self.searcher.search(
+        found = self.searcher.search(
             asked.query, asked.principal, self.passages, asked.filters, on_record=asked.intent.wait
         )
+        asked.writing = replace(asked.writing, cache_salt=found.view)
+        return found
 
     def _end(self, asked: _Asked, found: SearchResult, outcome: Outcome, ending: Ending) -> Answer:
         """The answer that was shown, on record; where a right was lost, one that repeats none of it."""
@@ -252,7 +255,8 @@ def _withheld(answer: Answer) -> Answer:
 def _timed(answer: Answer, asked: _Asked) -> Answer:
     total = _ms_since(asked.began)
     timings = {"first_token": total, **asked.timings, "total": total}
-    return replace(answer, audit_id=asked.audit_id, timings_ms=timings)
+    rewritten = asked.query if asked.query != asked.question else None
+    return replace(answer, audit_id=asked.audit_id, timings_ms=timings, rewritten_question=rewritten)
 
 
 def _ms_since(began: float) -> float:

@@ -35,6 +35,8 @@ class Kind(StrEnum):
     """One sentence of an answer that is streamed, before it leaves."""
     RECEIPT = "receipt"
     """What was answered."""
+    FEEDBACK = "feedback"
+    """What the person who asked said of an answer, under the answer's own audit id."""
     SEARCH = "search"
     SHOW = "show"
     """A document's text, shown."""
