@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -63,7 +63,7 @@ class ChatModel(Protocol):
         """Names the model, as the answer and its audit record will."""
         ...
 
-    def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Iterator[TextDelta | Usage]:
+    def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Generator[TextDelta | Usage, None, None]:
         """The text as it is written, then the usage; closing the iterator, or `request.cancel`, ends the writing.
 
         Ends without `Usage` when cancelled. Raises `Transient` when the model is down, busy, slower than it may be,

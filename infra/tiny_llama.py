@@ -40,7 +40,8 @@ def make(folder: Path) -> Path:
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(wrapped),
-            hidden_size=64,
+            # Heads of 64: the CPU kernels of vLLM take no smaller ones.
+            hidden_size=256,
             intermediate_size=128,
             num_hidden_layers=2,
             num_attention_heads=4,

@@ -104,7 +104,9 @@ class Searcher:
         scores = dict(ranking.hits)
         hits = tuple(Hit(rank, scores[one.row], one) for rank, one in enumerate(passages, start=1))
         timings["total"] = _ms_since(began)
-        return SearchResult(query, principal, hits, {name: round(ms, 3) for name, ms in timings.items()}, view.epoch)
+        return SearchResult(
+            query, principal, hits, {name: round(ms, 3) for name, ms in timings.items()}, view.epoch, view.view
+        )
 
     def _matching(self, filters: Filters) -> BitMap:
         query = (

@@ -12,15 +12,24 @@ import sqlalchemy as sa
 from catalog.blobs import Blobs
 from catalog.database import Catalog, open_engine, sqlite_url
 from core.settings import Settings
+from generation.answerer import Answerer
+from generation.conversation.model_rewriting import ModelRewriter
+from generation.conversation.service import ConversationService, Rewriter, rewrite_by_words
 from generation.extractive import ExtractiveAnswerer
+from generation.model_answerer import ModelAnswerer, ModelLimits, WithFallback
 from generation.service import AskService
 from governance.access.readable import ReadableRows
 from governance.audit import AuditLog, AuditReader, KeyStore, Report, verify
+from governance.conversations import Conversations
 from governance.disclosure import Disclosure
 from governance.doors import Gate
+from governance.feedback import Feedback
+from governance.sealing import Sealing
+from inference.chat import ChatModel
 from inference.encoder import Encoder
 from inference.hashing import HashingEncoder
 from inference.language import detect
+from inference.vllm import VllmChat
 from ingest.indexing import IndexPublisher
 from ingest.parsing.limits import Limits
 from ingest.parsing.sandbox import SandboxedParser
@@ -49,6 +58,8 @@ class Home:
     def close(self) -> None:
         if "audit" in self.__dict__:
             self.audit.close()
+        if model := self.__dict__.get("chat_model"):
+            model.close()
         self.catalog.engine.dispose()
 
     @property
@@ -115,11 +126,50 @@ class Home:
         return AskService(
             self.searcher,
             self.gate,
-            ExtractiveAnswerer(self.encoder),
+            self.answerer,
             self.encoder,
             self.audit,
             self.settings.answer_passages,
         )
+
+    @cached_property
+    def chat_model(self) -> ChatModel | None:
+        """The model that writes answers, or None: then they are quoted."""
+        chosen = self.settings
+        urls = [url.strip() for url in chosen.vllm_urls.split(",") if url.strip()]
+        if urls:
+            key = chosen.vllm_api_key.get_secret_value() if chosen.vllm_api_key else None
+            return VllmChat(urls, key, chosen.vllm_model)
+        return None
+
+    @cached_property
+    def answerer(self) -> Answerer:
+        quoting = ExtractiveAnswerer(self.encoder)
+        if self.chat_model is None:
+            return quoting
+        limits = ModelLimits(
+            self.settings.model_max_tokens, self.settings.model_deadline_s, self.settings.model_patience_s
+        )
+        return WithFallback(ModelAnswerer(self.chat_model, limits, self.settings.enforce_markers), quoting)
+
+    @cached_property
+    def rewrite(self) -> Rewriter:
+        """How a follow-up becomes a question that stands alone."""
+        if self.chat_model is None or not self.settings.rewrite_follow_ups:
+            return rewrite_by_words
+        return ModelRewriter(self.chat_model, self.settings.model_patience_s, self.settings.model_deadline_s)
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        return Conversations(self.catalog, Sealing(self.key_store), self.gate, self.audit)
+
+    @cached_property
+    def conversing(self) -> ConversationService:
+        return ConversationService(self.ask, self.conversations, self.rewrite)
+
+    @cached_property
+    def feedback(self) -> Feedback:
+        return Feedback(self.catalog, Sealing(self.key_store), self.audit, self.audit_reader)
 
     def warm(self) -> None:
         """Load what the first question would otherwise wait for: the encoder, the language detector, the index."""

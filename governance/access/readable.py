@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ class Readable:
 
     rows: FrozenBitMap
     epoch: int
+    view: str
+    """The same for people who may read the same access sets, and for nobody else."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class ReadableRows:
             with self._lock:
                 if epoch > self._epoch:
                     self._follow(session, epoch)
-                return Readable(self._view(sets), self._epoch)
+                return Readable(self._view(sets), self._epoch, _name(sets))
 
     def _follow(self, session: Session, epoch: int) -> None:
         changed = session.execute(
@@ -82,6 +85,10 @@ class ReadableRows:
             view = FrozenBitMap(BitMap.union(BitMap(), *(self._rows[s] for s in sets if s in self._rows)))
             self._views[sets] = view
         return view
+
+
+def _name(sets: frozenset[int]) -> str:
+    return hashlib.sha256(repr(sorted(sets)).encode()).hexdigest()[:32]
 
 
 def _rows_of(session: Session, version_ids: list[int]) -> dict[int, list[int]]:

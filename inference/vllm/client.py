@@ -6,7 +6,7 @@ import asyncio
 import json
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
@@ -72,7 +72,7 @@ class VllmChat:
         self._thread.join(10)
         self._loop.close()
 
-    def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Iterator[Piece]:
+    def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Generator[Piece, None, None]:
         """As `ChatModel.stream`."""
         pieces: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
         headers: dict[str, str] = {"Authorization": f"Bearer {self._key}"} if self._key else {}
