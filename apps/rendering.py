@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from core.answers import Answer, Citation, Hit, SearchResult
+from core.answers import AbstentionReason, Answer, Citation, Hit, SearchResult
+from governance.conversations import ConversationView, Turn
 from governance.doors import DocumentView
+from governance.feedback import FeedbackFigures
 from governance.identity import KeyView
+
+ABSTENTIONS: Mapping[AbstentionReason, str] = {
+    "no_evidence": "Nothing you may read answers this.",
+    "low_support": "What you may read comes near, but nothing in it supports an answer.",
+    "conflicting": "What you may read contradicts itself on this.",
+    "filtered": "The passages that came near were withheld by a safety rule.",
+    "unavailable": "The documents behind an answer are changing right now. Ask again in a moment.",
+}
+"""What is said in place of an answer, by its reason."""
 
 
 def search_json(result: SearchResult, audit_id: str) -> dict[str, Any]:
@@ -49,6 +61,36 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 def citation_json(citation: Citation) -> dict[str, Any]:
     """A checked footnote."""
     return {**asdict(citation), "heading": list(citation.heading)}
+
+
+def conversation_json(view: ConversationView) -> dict[str, Any]:
+    """A conversation as it is listed."""
+    return {
+        "conversation_id": view.conversation_id,
+        "title": view.title,
+        "created": view.created.isoformat(),
+        "updated": view.updated.isoformat(),
+    }
+
+
+def turn_json(turn: Turn) -> dict[str, Any]:
+    """A turn; `answer` is null, and `available` false, while it is withheld."""
+    return {
+        "audit_id": turn.audit_id,
+        "asked": turn.asked.isoformat(),
+        "question": turn.question,
+        "available": turn.answer is not None,
+        "answer": answer_json(turn.answer) if turn.answer else None,
+    }
+
+
+def feedback_json(figures: FeedbackFigures) -> dict[str, Any]:
+    """Counts, and the newest verdicts by the audit ids of their answers."""
+    newest = [
+        {"audit_id": one.audit_id, "verdict": one.verdict, "commented": one.commented, "given": one.given.isoformat()}
+        for one in figures.newest
+    ]
+    return {"helpful": figures.helpful, "not_helpful": figures.not_helpful, "newest": newest}
 
 
 def document_json(view: DocumentView) -> dict[str, Any]:

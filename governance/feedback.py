@@ -76,7 +76,7 @@ class Feedback:
         """What everybody said, for administrators; no word of a question, an answer or a comment."""
         with self.catalog.read() as session:
             counted = select(FeedbackRow.verdict, func.count()).group_by(FeedbackRow.verdict)
-            counts = dict(session.execute(counted).tuples().all())
+            counts = {row[0]: row[1] for row in session.execute(counted)}
             newest = select(FeedbackRow).order_by(FeedbackRow.given_at.desc(), FeedbackRow.audit_id).limit(MOST)
             views = [_view(row) for row in session.scalars(newest)]
         return FeedbackFigures(counts.get("helpful", 0), counts.get("not_helpful", 0), views)

@@ -7,16 +7,8 @@ from typing import Annotated
 import typer
 
 from apps.cli.shell import AsJson, AsPrincipal, actor, asker, emit, notes, opened_home, say
-from apps.rendering import answer_json, search_json
-from core.answers import AbstentionReason, Answer, SearchResult
-
-_ABSTENTIONS: dict[AbstentionReason, str] = {
-    "no_evidence": "Nothing you may read answers this.",
-    "low_support": "What you may read comes near, but nothing in it supports an answer.",
-    "conflicting": "What you may read contradicts itself on this.",
-    "filtered": "The passages that came near were withheld by a safety rule.",
-    "unavailable": "The documents behind an answer are changing right now. Ask again in a moment.",
-}
+from apps.rendering import ABSTENTIONS, answer_json, search_json
+from core.answers import Answer, SearchResult
 
 
 def add_to(top: typer.Typer) -> None:
@@ -48,7 +40,7 @@ def ask(
 
 def render_answer(answer: Answer) -> None:
     """An answer as a terminal shows it: the text, its footnotes, and the record's id."""
-    say(answer.text if not answer.abstained else _ABSTENTIONS[answer.reason or "no_evidence"])
+    say(answer.text if not answer.abstained else ABSTENTIONS[answer.reason or "no_evidence"])
     if answer.citations:
         say()
     for citation in answer.citations:

@@ -13,7 +13,18 @@ from apps.web.boundary import Boundary
 from apps.web.home_figures import HomeFigures
 from apps.web.metrics import Metrics
 from apps.web.readiness import Readiness
-from apps.web.routes import documents, groups, keys, operations, page, questions, session
+from apps.web.routes import (
+    chat,
+    conversations,
+    documents,
+    feedback,
+    groups,
+    keys,
+    operations,
+    page,
+    questions,
+    session,
+)
 from apps.web.sign_in import COOKIE
 from core.answers import Hit, Passage
 from core.logs import json_log
@@ -72,7 +83,18 @@ def create_app(home: Home) -> FastAPI:
     app.state.home = home
     app.state.metrics = Metrics(HomeFigures(home))
     app.state.readiness = Readiness(home)
-    for subject in (page, operations, session, questions, documents, groups, keys):
+    for subject in (
+        page,
+        operations,
+        session,
+        questions,
+        conversations,
+        feedback,
+        chat,
+        documents,
+        groups,
+        keys,
+    ):
         app.include_router(subject.router)
     problems.install(app)
     upload_limit = home.settings.max_document_bytes + FORM_OVERHEAD_BYTES
@@ -83,7 +105,16 @@ def create_app(home: Home) -> FastAPI:
 
 def _build_parts(home: Home) -> None:
     """Build what requests share before they come: on several threads at once, each might build its own."""
-    _ = (home.audit, home.gate, home.disclosure, home.search, home.ask, home.ingestion, home.index_reader)
+    _ = (
+        home.audit,
+        home.gate,
+        home.disclosure,
+        home.search,
+        home.conversing,
+        home.feedback,
+        home.ingestion,
+        home.index_reader,
+    )
 
 
 def _warm_up(home: Home) -> None:

@@ -88,26 +88,30 @@ def unexpected_problem(request_id: str) -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     """Let every error of `app` leave as a problem document."""
-    app.add_exception_handler(FootnoteError, _on_footnote_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    for known in (FootnoteError, RequestValidationError, HTTPException):
+        app.add_exception_handler(known, _tell)
 
 
-def _on_footnote_error(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, FootnoteError)
-    return footnote_problem(error)
+def problem_of(error: FootnoteError | RequestValidationError | HTTPException) -> JSONResponse:
+    """The problem document of an error that a request may meet."""
+    if isinstance(error, FootnoteError):
+        return footnote_problem(error)
+    return _invalid(error) if isinstance(error, RequestValidationError) else _refused(error)
 
 
-def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+def _tell(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, FootnoteError | RequestValidationError | HTTPException)
+    return problem_of(error)
+
+
+def _invalid(error: RequestValidationError) -> JSONResponse:
     faults = [{"where": _place(fault["loc"]), "what": _saying(fault)} for fault in error.errors()]
     detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:3])
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail, errors=faults)
 
 
-def _on_http_exception(_request: Request, error: Exception) -> JSONResponse:
+def _refused(error: HTTPException) -> JSONResponse:
     """What the framework refuses; an error of ours or a full disk that it met while reading a body speaks itself."""
-    assert isinstance(error, HTTPException)
     cause = error.__cause__
     if isinstance(cause, FootnoteError):
         return footnote_problem(cause)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from governance.feedback import Verdict
 from retrieval.search import MAX_K, Filters
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -36,8 +37,16 @@ class SearchBody(_Body):
 
 class AskBody(_Body):
     question: str = Field(description="What to answer.")
-    conversation_id: Name | None = Field(default=None, description="Accepted; every question stands for itself so far.")
+    conversation_id: Name | None = Field(
+        default=None, description="From POST /v1/conversations; unset: the question stands for itself."
+    )
     filters: FiltersBody = Field(default_factory=FiltersBody)
+
+
+class FeedbackBody(_Body):
+    audit_id: Name = Field(description="Of the answer, from its JSON.")
+    verdict: Verdict
+    comment: str = Field(default="", max_length=4_000, description="Kept encrypted in the audit log alone.")
 
 
 class GroupBody(_Body):

@@ -33,6 +33,14 @@ DELETE /v1/session                      401    401 401     401     403   204    
 GET /v1/me                              401    401 401     401     403   200    200   200    200    200   200    200
 POST /v1/search                         401    401 401     401     403   200    200   200    200    403   403    200
 POST /v1/ask                            401    401 401     401     403   200    200   200    200    403   403    200
+POST /v1/conversations                  401    401 401     401     403   201    201   201    201    403   403    201
+GET /v1/conversations                   401    401 401     401     403   200    200   200    200    403   200    200
+GET /v1/conversations/{conversation_id} 401    401 401     401     403   200    404   404    200    403   200    200
+DELETE /v1/conversations/{conversation_id} 401 401 401     401     403   204    404   404    204    403   403    204
+POST /v1/feedback                       401    401 401     401     403   204    404   404    204    403   403    204
+GET /v1/feedback                        401    401 401     401     403   403    403   403    403    200   200    200
+POST /v1/chat/completions               401    401 401     401     403   200    200   200    200    403   403    200
+GET /v1/models                          401    401 401     401     403   200    200   200    200    403   200    200
 POST /v1/documents                      401    401 401     401     403   403    403   403    403    201   403    201
 GET /v1/documents                       401    401 401     401     403   200    200   200    200    403   200    200
 GET /v1/documents/{document_id}         401    401 401     401     403   200    404   404    200    403   200    200
@@ -54,12 +62,17 @@ CELLS = [
 ]
 
 
+CHAT = {"model": "footnote", "messages": [{"role": "user", "content": "What is the agreed purchase price?"}]}
+
+
 @dataclass
 class Stage:
-    """The home of the matrix, its document and its keys."""
+    """The home of the matrix, its document, the person's conversation and its answer, and its keys."""
 
     web: WebHome
     document_id: str
+    conversation_id: str
+    audit_id: str
     keys: Mapping[str, str]
 
     def headers(self, caller: str) -> Mapping[str, str]:
@@ -83,6 +96,8 @@ class Stage:
             "POST /v1/session": {"json": {"key": self.keys["person"]}},
             "POST /v1/search": {"json": {"query": "purchase price"}},
             "POST /v1/ask": {"json": {"question": "What is the agreed purchase price?"}},
+            "POST /v1/feedback": {"json": {"audit_id": self.audit_id, "verdict": "helpful"}},
+            "POST /v1/chat/completions": {"json": CHAT},
             "PUT /v1/groups/{name:path}": {"json": {"members": ["user:ana"]}},
             "POST /v1/keys": {"json": {"name": "ben", "principal": "user:ben", "scopes": ["ask"]}},
         }
@@ -93,14 +108,21 @@ class Stage:
 
     def _filled(self, route: str, path: str, consumed: bool) -> str:
         """The path with its parameter; something of its own where the request will use it up."""
-        document_id, key_id = self.document_id, "0" * 12
+        document_id, key_id, conversation_id = self.document_id, "0" * 12, self.conversation_id
+        if route == "DELETE /v1/conversations/{conversation_id}" and consumed:
+            conversation_id = self.web.home.conversations.create(parse_principal("user:ana"))
         if route == "DELETE /v1/documents/{document_id}" and consumed:
             document_id = self.web.add("doomed.md", LEAVE, "user:ana")
         if route == "DELETE /v1/keys/{key_id}" and consumed:
             key_id = self.web.key("user:ben").split("_")[1]
         if route == "DELETE /v1/groups/{name:path}" and consumed:
             self.web.client.put("/v1/groups/staff", json={"members": []}, headers=self.headers("admin"))
-        values = {"{document_id}": document_id, "{key_id}": key_id, "{name:path}": "staff"}
+        values = {
+            "{document_id}": document_id,
+            "{key_id}": key_id,
+            "{conversation_id}": conversation_id,
+            "{name:path}": "staff",
+        }
         for parameter, value in values.items():
             path = path.replace(parameter, value)
         return path
@@ -124,7 +146,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "admin": web.administrator,
             "all": web.key("user:ana", SCOPES),
         }
-        yield Stage(web, web.add("merger.md", MERGER, "user:ana"), keys)
+        document_id = web.add("merger.md", MERGER, "user:ana")
+        ana = parse_principal("user:ana")
+        conversation_id = web.home.conversations.create(ana)
+        answer = web.home.conversing.ask("What is the agreed purchase price?", ana, "test", conversation_id)
+        yield Stage(web, document_id, conversation_id, answer.audit_id, keys)
 
 
 def test_every_route_has_a_row_in_the_matrix(stage: Stage) -> None:
@@ -143,5 +169,7 @@ def test_each_caller_gets_what_the_matrix_says(stage: Stage, method: str, path: 
 
     assert response.status_code == code, response.text
     if code in (401, 403, 404):
-        assert response.headers["Content-Type"] == "application/problem+json"
+        dialect = path in ("/v1/chat/completions", "/v1/models")
+        assert response.headers["Content-Type"] == ("application/json" if dialect else "application/problem+json")
+        assert ("error" in response.json()) == dialect
         assert "18 million" not in response.text

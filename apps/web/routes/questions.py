@@ -40,7 +40,8 @@ async def ask(request: Request, body: AskBody, home: OpenHome, caller: Caller, m
     """An answer whose every sentence cites what supports it, or an abstention with its reason.
 
     With `Accept: text/event-stream` the events `passages`, `sentence` (each checked before it comes) and `done`, which
-    holds the same JSON; `error` with a problem document when it cannot be finished. Who leaves ends the answer.
+    holds the same JSON; `error` with a problem document when it cannot be finished. Who leaves ends the answer. With a
+    `conversation_id` the question is understood from what was said before, and becomes its next turn.
     """
     writing = Writing()
     if "text/event-stream" not in request.headers.get("accept", ""):
@@ -51,14 +52,22 @@ async def ask(request: Request, body: AskBody, home: OpenHome, caller: Caller, m
 
 
 def _whole(home: Home, body: AskBody, caller: Identity, metrics: Metrics, writing: Writing) -> Events:
-    answer = home.ask.ask(body.question, caller.principal, caller.actor, body.filters.filters(), writing)
+    asked = (body.question, caller.principal, caller.actor)
+    if body.conversation_id is None:
+        answer = home.ask.ask(*asked, body.filters.filters(), writing)
+    else:
+        answer = home.conversing.ask(*asked, body.conversation_id, body.filters.filters(), writing)
     metrics.answered(answer)
     yield ServerEvent("done", answer_json(answer))
 
 
 def _streamed(home: Home, body: AskBody, caller: Identity, metrics: Metrics, writing: Writing) -> Events:
-    asked = home.ask.stream(body.question, caller.principal, caller.actor, body.filters.filters(), writing)
-    with closing(asked) as events:
+    asked = (body.question, caller.principal, caller.actor)
+    if body.conversation_id is None:
+        making = home.ask.stream(*asked, body.filters.filters(), writing)
+    else:
+        making = home.conversing.stream(*asked, body.conversation_id, body.filters.filters(), writing)
+    with closing(making) as events:
         for event in events:
             match event:
                 case PassagesFound(hits):
