@@ -33,13 +33,25 @@ class SetDocument:
 
 @dataclass(frozen=True)
 class Question:
-    """`answers` are the accepted ones; `answerable` is None where the set does not say."""
+    """`answers` are the accepted ones; `answerable` is None where the set does not say.
+
+    `history` is the conversation before the question, oldest first, where the set has one.
+    """
 
     id: str
     text: str
     answers: tuple[str, ...] = ()
     answerable: bool | None = None
     language: str | None = None
+    history: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class Message:
+    """One earlier message of a conversation; `role` is `user` or `assistant`."""
+
+    role: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -155,7 +167,15 @@ def _questions(file: Path) -> Iterator[Question]:
             raise _wrong(file, number, "`answerable` must be true or false")
         language = _text(file, number, row, "lang") if row.get("lang") is not None else None
         accepted = tuple(answer for answer in answers if answer.strip())
-        yield Question(row["id"], _text(file, number, row, "text"), accepted, answerable, language)
+        history = tuple(_history(file, number, row))
+        yield Question(row["id"], _text(file, number, row, "text"), accepted, answerable, language, history)
+
+
+def _history(file: Path, number: int, row: Row) -> Iterator[Message]:
+    for message in row.get("conversation") or ():
+        if not isinstance(message, dict) or not all(isinstance(message.get(part), str) for part in ("role", "text")):
+            raise _wrong(file, number, "`conversation` must be a list of {role, text}")
+        yield Message(message["role"], message["text"])
 
 
 def _evidence(file: Path, number: int, row: Row) -> tuple[str, ...]:

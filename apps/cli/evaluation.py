@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,12 +27,18 @@ def evaluate_sets(
     questions: Annotated[Path | None, typer.Option(help="Ask another set's questions over these documents.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many questions, evenly spread.")] = None,
     keep_home: Annotated[Path | None, typer.Option(help="Keep the home that was built for the set here.")] = None,
+    conversations: Annotated[
+        bool, typer.Option("--conversations", help="Search follow-up questions as asked, rewritten, and concatenated.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Quality on labelled sets, each ingested into a home of its own."""
     from evaluation.baseline import compare, read_baseline
     from evaluation.run import EvalOptions, evaluate
 
+    if conversations:
+        compare_conversations(folders, as_json)
+        return
     if len(folders) > 1 and (run or answers or keep_home):
         raise WrongUsage("--run, --answers and --keep-home take one set at a time.")
     earlier = read_baseline(baseline) if baseline else {}
@@ -54,6 +61,14 @@ def evaluate_sets(
         notes.print(f"[red]Regression:[/] {regression}")
     if regressions:
         raise typer.Exit(1)
+
+
+def compare_conversations(folders: Sequence[Path], as_json: bool) -> None:
+    """How follow-up questions are found, by how they are searched."""
+    from evaluation.conversations import evaluate_conversations
+
+    found = [evaluate_conversations(folder, settings().settings) for folder in folders]
+    emit(as_json, found[0] if len(found) == 1 else found, lambda: _render(found))
 
 
 def bench(

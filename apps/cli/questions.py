@@ -30,11 +30,22 @@ def search(
 
 
 def ask(
-    question: Annotated[str, typer.Argument(help="What you want to know.")], as_: AsPrincipal, as_json: AsJson = False
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    as_: AsPrincipal,
+    conversation: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Ask on in a conversation of this person; `new` begins one and names it."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """A grounded answer, every sentence with its footnote; or the reason why there is none."""
     with opened_home() as home:
-        answer = home.ask.ask(question, asker(home, as_), actor())
+        principal = asker(home, as_)
+        if conversation is None:
+            answer = home.ask.ask(question, principal, actor())
+        else:
+            conversation_id = home.conversations.create(principal) if conversation == "new" else conversation
+            answer = home.conversing.ask(question, principal, actor(), conversation_id)
     emit(as_json, answer_json(answer), lambda: render_answer(answer))
 
 
@@ -48,7 +59,11 @@ def render_answer(answer: Answer) -> None:
         say(f"[{citation.marker}] {citation.title} ({citation.external_id}{page}): “{citation.quote}”")
     for near in answer.nearest:
         say(f"  near: {near.title} ({near.external_id})")
+    if answer.rewritten_question:
+        notes.print("searched: ", answer.rewritten_question, style="dim", markup=False)
     notes.print(f"record {answer.audit_id}", style="dim")
+    if answer.conversation_id:
+        notes.print(f"conversation {answer.conversation_id}", style="dim")
 
 
 def _render_hits(result: SearchResult) -> None:
