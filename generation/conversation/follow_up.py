@@ -18,20 +18,20 @@ _LONGEST_FOLLOW_UP = 400
 _QUESTIONS_BACK = 2
 _MOST_WORDS = 6
 
-# How a question leans on what was said before: words that point back, and words that continue.
+# How a question leans on what was said before: words that point back, and words that continue. What is an article or
+# opens a question as well (`das`, `los`, `il y a`) is left out.
 _POINTS_BACK = {
     "en": "it its itself they them their theirs he him his she her hers this that these those there one ones so such "
     "here other others another else same former latter",
-    "de": "es er sie ihn ihm ihr ihre ihren ihrer sein seine dies diese dieser dieses diesen das dort dafür davon dazu "
-    "damit darüber darin solche andere anderen denen deren",
-    "fr": "il elle ils elles lui leur leurs ce cet cette ces celui celle ceux celles cela ça y en autre autres",
-    "es": "él ella ellos ellas ello lo la los las le les su sus este esta estos estas ese esa esos esas eso esto allí "
-    "otro otra otros otras",
-    "it": "lui lei loro esso essa essi esse lo gli ne questo questa questi queste quello quella quelli quelle ciò "
-    "altro altra altri altre",
+    "de": "er sie ihn ihm ihr ihre ihren ihrer dies diese dieser dieses diesen dort dafür davon dazu damit darüber "
+    "darin solche andere anderen denen deren",
+    "fr": "elle ils elles lui leur leurs cet cette celui celle ceux celles cela ça autre autres",
+    "es": "él ella ellos ellas ello su sus este esta estos estas ese esa esos esas eso esto allí otro otra otros otras",
+    "it": "lui lei loro esso essa essi esse questo questa questi queste quello quella quelli quelle ciò altro altra "
+    "altri altre",
     "pt": "ele ela eles elas lhe lhes seu sua seus suas este esta estes estas esse essa esses essas isso isto aquele "
     "aquela lá outro outra outros outras",
-    "nl": "het hij zij ze hem haar hun hen dit dat deze die daar ervan ermee ervoor daarvan daarvoor zulke andere",
+    "nl": "hij zij hem haar hun hen dit deze daar ervan ermee ervoor daarvan daarvoor zulke andere",
     "ru": "он она оно они его её ее их ему ей им ним ней них это этот эта эти этого этой этих там такой такие другой "
     "другие",
 }
@@ -54,6 +54,8 @@ _UNSPACED_REFERS = regex.compile(
 )
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _FEW_CHARACTERS = 5
+# In so few words a language is guessed too badly to rule out that the question continues in another.
+_FEW_WORDS = 5
 # Where no list of stop words is at hand, a shorter word carries grammar.
 _SUBJECT_LETTERS = 4
 
@@ -83,8 +85,11 @@ def is_follow_up(question: str) -> bool:
     if characters:
         return characters <= _FEW_CHARACTERS or _UNSPACED_REFERS.search(question) is not None
     language = detect(question)
-    refers, opens = _REFERS.get(language, _REFERS["en"]), _OPENS.get(language, _OPENS["en"])
-    if opens.match(question) or any(word.casefold() in refers for word in words(question)):
+    found = [word.casefold() for word in words(question)]
+    likely = _OPENS.values() if len(found) <= _FEW_WORDS else [_OPENS.get(language, _OPENS["en"])]
+    if any(opens.match(question) for opens in likely):
+        return True
+    if not _REFERS.get(language, _REFERS["en"]).isdisjoint(found):
         return True
     return len(set(_telling(question, language))) <= 1
 
