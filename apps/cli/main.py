@@ -10,6 +10,7 @@ import typer
 from apps.cli import access, audit, documents, evaluation, index, keys, operations, people, questions
 from apps.cli.demo import demo
 from apps.cli.shell import failures_in_words, flags, say
+from apps.cli.vllm import vllm
 
 app = typer.Typer(
     name="footnote",
@@ -22,6 +23,7 @@ app = typer.Typer(
 for room in (operations, documents, questions, evaluation):
     room.add_to(app)
 app.command()(demo)
+app.command()(vllm)
 app.add_typer(documents.app, name="documents", help="List, show and delete documents.")
 app.add_typer(people.groups, name="groups", help="Groups and their members.")
 app.add_typer(people.users, name="users", help="The people Footnote knows.")

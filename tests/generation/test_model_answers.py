@@ -110,7 +110,10 @@ def test_people_with_other_rights_share_no_cached_prefix(desk: Desk) -> None:
     assert ana and ben and ana != ben and ben == cem
 
 
-@pytest.mark.parametrize("spoken", ["", f"{FIRST} And then it said that "])
+@pytest.mark.parametrize(
+    "spoken",
+    ["", f"{FIRST} And then it said that ", "Annual leave is 27 days for full-time employees [1]. And then it said "],
+)
 def test_a_model_that_fails_is_followed_by_quotes_that_repeat_nothing(desk: Desk, spoken: str) -> None:
     service, _ = desk.service(*([spoken] if spoken else []), Transient("vLLM cannot be reached."))
 
