@@ -6,9 +6,9 @@ It is made for precision, so that a runbook keeps its imperatives: it finds text
 
 from __future__ import annotations
 
-import unicodedata
-
 import regex
+
+from governance.safety.normalization import normalize
 
 _ORDERS = r"(?:instruct\w*|prompts?|directions?|directives?|commands?|orders|guidelines?|rules?|programming|training)"
 _EARLIER = r"(?:previous\w*|prior|above|earlier|preceding|former|existing|original|initial|system|your|all)"
@@ -111,18 +111,6 @@ def planted_instruction(text: str) -> bool:
     return any(pattern.search(plain) for pattern in _PLANTED)
 
 
-# Letters of other scripts that pass for Latin ones: the commonest pairs of Unicode Technical Standard #39.
-_LOOKALIKES = str.maketrans("аеорсухіјѕһԁԛԝɡαοενικρτυАВЕКМНОРСТХІЈЅ", "aeopcyxijshdqwgaoevikptuABEKMHOPCTXIJS")
-
-# Unicode's tag characters spell ASCII that nobody sees.
-_TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
-
-
 def normalized(text: str) -> str:
-    """`text` as a detector reads it: NFKC, tags spelled out, nothing invisible, Latin look-alikes as Latin letters."""
-    if not text.isascii():
-        spelled = unicodedata.normalize("NFKC", text.translate(_TAGS))
-        # Format characters and variation selectors are not seen; other marks belong to their letters.
-        seen = (c for c in spelled if unicodedata.category(c) != "Cf" and not "\ufe00" <= c <= "\ufe0f")
-        text = "".join(seen).translate(_LOOKALIKES)
-    return str(regex.sub(r"[^\S\n]+", " ", text))
+    """`text` as these patterns read it: normalized, and white space within a line as one space."""
+    return str(regex.sub(r"[^\S\n]+", " ", normalize(text).text))
