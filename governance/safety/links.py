@@ -64,5 +64,4 @@ def _without_effect(address: str, kept: frozenset[str]) -> str:
     bare = address.rstrip(_ENDS_A_SENTENCE)
     if address in kept or bare in kept:
         return address
-    rest = address[len(bare) :]
-    return f"{_STOPS.sub(r'[\g<stop>]', bare)}{rest}"
+    return str(_STOPS.sub(r"[\g<stop>]", bare)) + address[len(bare) :]
