@@ -9,6 +9,7 @@ FootnoteError            anything else is a bug, and may be loud
 ├── UnreadableDocument   the document's owner acts: its bytes hold nothing we can index
 ├── LimitExceeded        the operator acts: a size, a budget, a rate
 ├── Transient            time acts: a neighbour is down or busy
+│   └── LeaseLost        nobody acts: another worker has the job, and its result counts
 └── AuditUnavailable     the operator acts: a record cannot be written, so nothing may be shown
 """
 
@@ -86,6 +87,13 @@ class LimitExceeded(FootnoteError):
 
 class Transient(FootnoteError):
     """A neighbour is down or busy; the same call may succeed later."""
+
+
+class LeaseLost(Transient):
+    """The job is no longer this worker's, so nothing of it may be published; whoever has it now does."""
+
+    def __init__(self, kind: str, job_id: str) -> None:
+        super().__init__(f"The {kind} job {job_id} was taken from this worker; what it did for it is not published.")
 
 
 class AuditUnavailable(FootnoteError):

@@ -41,7 +41,7 @@ PARSER_VERSION = "1"
 """Raised when parsing or chunking changes what comes out, so that unchanged files are read again."""
 
 # These end with the circumstances, not with the bytes, so the next run tries again.
-_PASSING_VERDICTS = frozenset({"timeout", "oom", "crash", "unreadable"})
+PASSING_VERDICTS = frozenset({"timeout", "oom", "crash", "unreadable"})
 
 
 class Parser(Protocol):
@@ -317,5 +317,5 @@ def _differs(known: Known, decision: Decision) -> bool:
 
 
 def _unchanged(known: Known, hash_: str) -> bool:
-    settled = known.state == "ready" or (known.state == "failed" and known.failure_verdict not in _PASSING_VERDICTS)
+    settled = known.state == "ready" or (known.state == "failed" and known.failure_verdict not in PASSING_VERDICTS)
     return settled and known.content_hash == hash_ and known.parser == PARSER_VERSION

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from catalog.blobs import Blobs
 from catalog.database import Catalog, open_engine, sqlite_url
+from catalog.job_queue import JobQueue
 from core.settings import Settings
 from generation.answerer import Answerer
 from generation.conversation.model_rewriting import ModelRewriter
@@ -87,6 +88,10 @@ class Home:
     @cached_property
     def blobs(self) -> Blobs:
         return Blobs(self.layout.blobs)
+
+    @cached_property
+    def jobs(self) -> JobQueue:
+        return JobQueue(self.catalog, timedelta(seconds=self.settings.job_lease_s), self.settings.job_attempts)
 
     @cached_property
     def gate(self) -> Gate:

@@ -1,0 +1,227 @@
+"""The queue over the table of jobs: leases with fencing tokens, attempts, dead letters.
+
+A worker claims (short), works with no transaction open while it shows signs of life, and publishes by compare-and-set
+on its fencing token (short). Whoever was stopped past its lease finds its token outdated and changes nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Update, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from catalog.database import Catalog
+from catalog.jobs import JobRow
+from core.errors import Conflict, LeaseLost, NotFound
+
+WORKER_LOST = "the worker was lost"
+SETTLED = ("done", "dead", "cancelled")
+
+# A message longer than this belongs into a log.
+_CAUSE_CHARACTERS = 1000
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be done. Smaller `priority` first, then the older; `once_key` names work that need not wait twice."""
+
+    kind: str
+    queue: str
+    subject_id: str
+    group_id: str | None = None
+    priority: int = 0
+    once_key: str | None = None
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """A job in the hands of one worker, until its lease ends; `token` proves it. `attempt` counts from 1."""
+
+    id: str
+    kind: str
+    queue: str
+    subject_id: str
+    group_id: str | None
+    token: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class JobQueue:
+    """Jobs of one catalog. Every method that is given no session is one short transaction of its own."""
+
+    catalog: Catalog
+    lease: timedelta
+    attempts: int
+    """How often a job is tried before it is a dead letter."""
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[str]:
+        """Add jobs, and return their ids in order."""
+        with self.catalog.write() as session:
+            return self.add(session, jobs)
+
+    def add(self, session: Session, jobs: Sequence[NewJob]) -> list[str]:
+        """Add jobs in the caller's transaction, so that they exist exactly when what they work on does.
+
+        A job whose `once_key` one that waits or runs already bears is not added: that one's id is returned.
+        """
+        now = database_now(session)
+        waiting = _by_once_key(session, [job.once_key for job in jobs if job.once_key])
+        ids = []
+        for position, job in enumerate(jobs):
+            job_id = waiting.get(job.once_key or "")
+            if job_id is None:
+                # Its position first, so that jobs of one moment keep the order they were given in.
+                job_id = f"{position:08x}{uuid.uuid4().hex[8:]}"
+                session.add(JobRow(id=job_id, **vars(job), not_before=now, created_at=now))
+                if job.once_key:
+                    waiting[job.once_key] = job_id
+            ids.append(job_id)
+        session.flush()
+        return ids
+
+    def claim(self, worker: str, queues: Sequence[str], job_id: str | None = None) -> ClaimedJob | None:
+        """Take the job whose turn it is, or the one named; None when there is none to take."""
+        with self.catalog.write() as session:
+            now = database_now(session)
+            query = select(JobRow).where(JobRow.state == "queued", JobRow.queue.in_(queues), JobRow.not_before <= now)
+            if job_id is not None:
+                query = query.where(JobRow.id == job_id)
+            turn = query.order_by(JobRow.priority, JobRow.created_at, JobRow.id).limit(1)
+            row = session.scalar(turn.with_for_update(skip_locked=True))
+            if row is None:
+                return None
+            row.state, row.worker, row.cause = "running", worker[:255], None
+            row.token += 1
+            row.attempts += 1
+            row.lease_until = now + self.lease
+            row.started_at = row.started_at or now
+            return ClaimedJob(row.id, row.kind, row.queue, row.subject_id, row.group_id, row.token, row.attempts)
+
+    def heartbeat(self, job: ClaimedJob) -> None:
+        """Hold a job for another lease. Raises `LeaseLost`."""
+        with self.catalog.write() as session:
+            _ours(session, job, update(JobRow).values(lease_until=database_now(session) + self.lease))
+
+    def fence(self, session: Session, job: ClaimedJob) -> None:
+        """Make the caller's transaction commit only while the job is its worker's. Raises `LeaseLost`.
+
+        The row stays locked until then, so nobody can take the job in between.
+        """
+        _ours(session, job, update(JobRow).values(token=job.token))
+
+    def complete(self, job: ClaimedJob) -> None:
+        """Mark a job done. Raises `LeaseLost`; a job that its function finished already is left so."""
+        with self.catalog.write() as session:
+            row = session.get(JobRow, job.id)
+            if row is None or (row.state, row.token) != ("done", job.token):
+                self.finish(session, job)
+
+    def finish(self, session: Session, job: ClaimedJob) -> None:
+        """Mark a job done in the transaction that publishes its result: both happen or neither. Raises `LeaseLost`."""
+        _ours(session, job, _settle("done", database_now(session)))
+
+    def fail(self, job: ClaimedJob, cause: str, retry: bool = True) -> str:
+        """Note that an attempt failed, and return the job's new state: queued again after a pause, or dead.
+
+        Raises `LeaseLost`.
+        """
+        with self.catalog.write() as session:
+            state = "queued" if retry and job.attempt < self.attempts else "dead"
+            _ours(session, job, self._failed(state, job.attempt, cause, database_now(session)))
+            return state
+
+    def give_back(self, job: ClaimedJob, cause: str | None = None) -> None:
+        """Let somebody else take the job, this attempt not counted; with a cause, after a pause. Raises `LeaseLost`."""
+        with self.catalog.write() as session:
+            pause = self._pause(self.attempts) if cause else timedelta()
+            values = {"attempts": JobRow.attempts - 1, "not_before": database_now(session) + pause}
+            _ours(session, job, _waiting(cause).values(values))
+
+    def sweep(self) -> list[str]:
+        """Take jobs from workers whose lease has ended, as a failed attempt; returns the ids of those jobs."""
+        with self.catalog.write() as session:
+            now = database_now(session)
+            query = select(JobRow.id, JobRow.token, JobRow.attempts).where(
+                JobRow.state == "running", JobRow.lease_until < now
+            )
+            lost = session.execute(query.with_for_update(skip_locked=True)).all()
+            for job_id, token, attempts in lost:
+                state = "queued" if attempts < self.attempts else "dead"
+                change = self._failed(state, attempts, WORKER_LOST, now)
+                session.execute(change.where(JobRow.id == job_id, JobRow.token == token))
+            return [job_id for job_id, _, _ in lost]
+
+    def retry(self, job_id: str) -> None:
+        """Queue a dead or cancelled job anew, with all its attempts. Raises `NotFound`, or `Conflict` for others."""
+        with self.catalog.write() as session:
+            now = database_now(session)
+            anew = _waiting(None).values(attempts=0, not_before=now, finished_at=None)
+            _administer(session, job_id, ("dead", "cancelled"), anew, "Only a dead or cancelled job can be retried.")
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job that is not settled; what a worker has of it is not published. Raises as `retry` does."""
+        with self.catalog.write() as session:
+            end = _settle("cancelled", database_now(session))
+            _administer(session, job_id, ("queued", "running"), end, "There is nothing left to cancel.")
+
+    def forget_settled(self, older_than: timedelta) -> int:
+        """Delete jobs that were done or cancelled long ago; dead letters stay until somebody acts."""
+        with self.catalog.write() as session:
+            before = database_now(session) - older_than
+            old = delete(JobRow).where(JobRow.state.in_(("done", "cancelled")), JobRow.finished_at < before)
+            return cast(CursorResult[Any], session.execute(old)).rowcount
+
+    def _failed(self, state: str, attempt: int, cause: str, now: datetime) -> Update:
+        if state == "dead":
+            return _settle("dead", now).values(cause=cause[:_CAUSE_CHARACTERS])
+        return _waiting(cause).values(not_before=now + self._pause(attempt))
+
+    def _pause(self, attempt: int) -> timedelta:
+        """How long to wait after a failed attempt: a sixth of a lease, then twice as long each time."""
+        return self.lease / 6 * (1 << attempt - 1)
+
+
+def database_now(session: Session) -> datetime:
+    """The database's clock: PostgreSQL's own, or on SQLite that of the one machine its file is on."""
+    if session.get_bind().dialect.name == "postgresql":
+        return cast(datetime, session.scalars(select(func.clock_timestamp())).one())
+    text = session.scalars(select(func.strftime("%Y-%m-%dT%H:%M:%f", "now"))).one()
+    return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
+
+
+def _ours(session: Session, job: ClaimedJob, change: Update) -> None:
+    """Change a job's row if it is still this worker's (compare-and-set); raises `LeaseLost`."""
+    mine = change.where(JobRow.id == job.id, JobRow.token == job.token, JobRow.state == "running")
+    result = session.execute(mine.execution_options(synchronize_session=False))
+    if cast(CursorResult[Any], result).rowcount != 1:
+        raise LeaseLost(job.kind, job.id)
+
+
+def _administer(session: Session, job_id: str, states: Sequence[str], change: Update, otherwise: str) -> None:
+    row = session.get(JobRow, job_id, with_for_update=True)
+    if row is None:
+        raise NotFound("job", job_id)
+    if row.state not in states:
+        raise Conflict(f"The job {job_id} is {row.state}. {otherwise}")
+    session.execute(change.where(JobRow.id == job_id).execution_options(synchronize_session=False))
+
+
+def _settle(state: str, now: datetime) -> Update:
+    return update(JobRow).values(state=state, finished_at=now, lease_until=None, once_key=None)
+
+
+def _waiting(cause: str | None) -> Update:
+    return update(JobRow).values(
+        state="queued", worker=None, lease_until=None, cause=cause[:_CAUSE_CHARACTERS] if cause else None
+    )
+
+
+def _by_once_key(session: Session, keys: Iterable[str]) -> dict[str, str]:
+    rows = session.execute(select(JobRow.once_key, JobRow.id).where(JobRow.once_key.in_(list(keys))))
+    return {key: job_id for key, job_id in rows if key}

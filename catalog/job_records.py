@@ -1,0 +1,117 @@
+"""What an administrator sees of jobs: each of them, how many there are, and how far a group of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from catalog.database import Catalog
+from catalog.job_queue import SETTLED, database_now
+from catalog.jobs import JobRow
+from core.errors import NotFound
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job's record; `worker` and `lease_until` while it runs, `cause` why its last attempt failed."""
+
+    id: str
+    kind: str
+    queue: str
+    subject_id: str
+    group_id: str | None
+    priority: int
+    state: str
+    attempts: int
+    worker: str | None
+    cause: str | None
+    not_before: datetime
+    lease_until: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the jobs of a group are; `eta` is None until the first of them is settled, zero when all are."""
+
+    states: dict[str, int]
+    eta: timedelta | None
+
+    @property
+    def total(self) -> int:
+        return sum(self.states.values())
+
+    @property
+    def settled(self) -> int:
+        return sum(self.states.get(state, 0) for state in SETTLED)
+
+
+def find_job(catalog: Catalog, job_id: str) -> JobView:
+    """One job; raises `NotFound`."""
+    with catalog.read() as session:
+        found = session.execute(_records().where(JobRow.id == job_id)).one_or_none()
+    if found is None:
+        raise NotFound("job", job_id)
+    return JobView(**found._mapping)
+
+
+def list_jobs(
+    catalog: Catalog, limit: int, states: Sequence[str] = (), queue: str | None = None, group_id: str | None = None
+) -> list[JobView]:
+    """At most `limit` jobs, newest first; all states, queues and groups unless named."""
+    query = _records().order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(limit)
+    if states:
+        query = query.where(JobRow.state.in_(states))
+    if queue is not None:
+        query = query.where(JobRow.queue == queue)
+    if group_id is not None:
+        query = query.where(JobRow.group_id == group_id)
+    with catalog.read() as session:
+        return [JobView(**record._mapping) for record in session.execute(query)]
+
+
+def count_jobs(catalog: Catalog) -> dict[tuple[str, str], int]:
+    """How many jobs there are by queue and state."""
+    query = select(JobRow.queue, JobRow.state, func.count()).group_by(JobRow.queue, JobRow.state)
+    with catalog.read() as session:
+        return {(queue, state): count for queue, state, count in session.execute(query)}
+
+
+def oldest_queued(catalog: Catalog) -> dict[str, timedelta]:
+    """How long the oldest job that may run has waited, by queue; queues where none waits are left out."""
+    with catalog.read() as session:
+        now = database_now(session)
+        ready = select(JobRow.queue, func.min(JobRow.not_before)).where(
+            JobRow.state == "queued", JobRow.not_before <= now
+        )
+        return {queue: max(now - since, timedelta()) for queue, since in session.execute(ready.group_by(JobRow.queue))}
+
+
+def progress(catalog: Catalog, group_id: str) -> Progress:
+    """How far a group is. The estimate takes what is left to go on as fast as what is settled went."""
+    counts = select(JobRow.state, func.count()).where(JobRow.group_id == group_id).group_by(JobRow.state)
+    with catalog.read() as session:
+        states = dict(session.execute(counts).tuples().all())
+        eta = _eta(session, group_id, states)
+    return Progress(states, eta)
+
+
+def _eta(session: Session, group_id: str, states: dict[str, int]) -> timedelta | None:
+    settled = sum(states.get(state, 0) for state in SETTLED)
+    left = sum(states.values()) - settled
+    if not left:
+        return timedelta()
+    began = session.scalar(select(func.min(JobRow.started_at)).where(JobRow.group_id == group_id))
+    if not settled or began is None:
+        return None
+    return (database_now(session) - began) / settled * left
+
+
+def _records() -> Select[tuple[object, ...]]:
+    return select(*(getattr(JobRow, name) for name in JobView.__dataclass_fields__))

@@ -1,0 +1,135 @@
+"""Celery on Redis: the doorbell of the table of jobs, and a pool of processes that answer it.
+
+A message names a job's id and nothing else, is taken before the work and never sent again by the broker: what it woke
+for is in the table, where leases recover what a killed process had, and the sweep rings for what has lost its message.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from functools import lru_cache
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from core.errors import Transient
+from core.logs import json_log
+from core.settings import Settings
+from wiring.home import Home
+from wiring.lifecycle import open_home
+from workers.run import run_next
+from workers.sweeping import sweep, waiting
+
+QUEUES = ("ingest", "batch", "upkeep")
+_RUN, _SWEEP = "footnote.run", "footnote.sweep"
+_PATIENCE_SECONDS = 2.0
+
+
+def create_app(settings: Settings) -> Celery:
+    """The Celery application of one home's workers; connects to nothing yet."""
+    app = _client(_url(settings))
+    homes: dict[int, Home] = {}
+
+    def home() -> Home:
+        # Opened in each process of the pool, after the fork: connections and models cannot be shared with it.
+        if os.getpid() not in homes:
+            homes[os.getpid()] = open_home(settings)
+        return homes[os.getpid()]
+
+    @app.task(name=_RUN, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
+    def run(task: object, job_id: str) -> None:
+        """Do the job whose turn it is in the queue that rang: the one rung for, unless others come before it."""
+        queue: str = task.request.delivery_info["routing_key"]  # type: ignore[attr-defined]
+        try:
+            run_next(home(), [queue.removeprefix(_PREFIX)])
+        except Transient as error:
+            json_log(settings.log_level, job_id=job_id).warning("job not claimed", error=type(error).__name__)
+
+    @app.task(name=_SWEEP, ignore_result=True)  # type: ignore[untyped-decorator]
+    def sweep_task() -> None:
+        """Recover what is lost, queue what is due, and ring where no message waits."""
+        try:
+            sweep(home())
+            ring_again(home())
+        except Transient as error:
+            json_log(settings.log_level).warning("sweep not done", error=type(error).__name__)
+
+    app.conf.beat_schedule = {
+        "sweep": {
+            "task": _SWEEP,
+            "schedule": settings.job_lease_s / 2,
+            # A sweep that nobody did in time is done by the next.
+            "options": {"queue": f"{_PREFIX}upkeep", "expires": settings.job_lease_s},
+        }
+    }
+    return app
+
+
+_PREFIX = "footnote."
+
+
+def send(settings: Settings, jobs: Iterable[tuple[str, str]]) -> None:
+    """Send a message for each (queue, job id); what the broker does not take now, the sweep rings for later."""
+    app = _client(_url(settings))
+    try:
+        with app.producer_or_acquire() as producer:
+            for queue, job_id in jobs:
+                app.send_task(_RUN, args=[job_id], queue=f"{_PREFIX}{queue}", producer=producer, ignore_result=True)
+    except (OperationalError, redis.RedisError, OSError) as error:
+        json_log(settings.log_level).warning("broker not reached", error=type(error).__name__)
+
+
+def ring_again(home: Home) -> None:
+    """Ring for the jobs of every queue in which jobs wait and no message does: their messages were lost."""
+    for queue in QUEUES:
+        ids = waiting(home, queue)
+        if ids and not _messages(home.settings, queue):
+            send(home.settings, [(queue, job_id) for job_id in ids])
+
+
+def _messages(settings: Settings, queue: str) -> int:
+    """How many messages wait in a queue; raises `Transient` when the broker cannot be reached."""
+    with closing(redis.Redis.from_url(_url(settings), socket_timeout=_PATIENCE_SECONDS)) as client:
+        try:
+            return int(client.llen(f"{_PREFIX}{queue}"))
+        except redis.RedisError as error:
+            raise Transient(f"Redis cannot be reached ({type(error).__name__}). Jobs wait in the table.") from error
+
+
+def _url(settings: Settings) -> str:
+    assert settings.redis_url is not None
+    return settings.redis_url.get_secret_value()
+
+
+@lru_cache
+def _client(url: str) -> Celery:
+    app = Celery("footnote", broker=url, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_backend=None,
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "socket_timeout": 30.0,
+            "socket_connect_timeout": _PATIENCE_SECONDS,
+            "socket_keepalive": True,
+        },
+        enable_utc=True,
+        timezone="UTC",
+    )
+    return app
+
+
+def queue_names(queues: Sequence[str]) -> list[str]:
+    """The broker's names of these queues."""
+    return [f"{_PREFIX}{queue}" for queue in queues]

@@ -1,0 +1,24 @@
+"""The doorbell: messages that wake workers where there is a broker. The table is the truth; a message may be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from catalog.jobs import JobRow
+from wiring.home import Home
+
+# What is not rung for now waits for the sweep, which rings where no message waits any more.
+RUNG_AT_ONCE = 1000
+
+
+def ring(home: Home, job_ids: Sequence[str]) -> None:
+    """Wake a worker for each of these jobs, once they are committed; never raises because the broker is down."""
+    if home.settings.redis_url is None:
+        return  # the threads of `footnote serve` look for themselves
+    from workers.celery_app import send
+
+    with home.catalog.read() as session:
+        query = select(JobRow.queue, JobRow.id).where(JobRow.id.in_(job_ids[:RUNG_AT_ONCE]), JobRow.state == "queued")
+        send(home.settings, session.execute(query).tuples().all())

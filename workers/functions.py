@@ -1,0 +1,13 @@
+"""What each kind of job does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from catalog.job_queue import ClaimedJob
+from wiring.home import Home
+
+JobFunction = Callable[[Home, ClaimedJob], None]
+
+JOB_FUNCTIONS: dict[str, JobFunction] = {}
+"""By kind. Each may run twice or late, and publishes only behind the fence of its job (see the room's docstring)."""
