@@ -11,6 +11,7 @@ from governance.conversations import ConversationView, Turn
 from governance.doors import DocumentView
 from governance.feedback import FeedbackFigures
 from governance.identity import KeyView
+from governance.slack_accounts import LinkView
 
 ABSTENTIONS: Mapping[AbstentionReason, str] = {
     "no_evidence": "Nothing you may read answers this.",
@@ -143,4 +144,14 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "start": passage.start,
         "end": passage.end,
         "text": passage.text,
+    }
+
+
+def slack_link_json(view: LinkView) -> dict[str, Any]:
+    """One proved Slack account."""
+    return {
+        "team_id": view.account.team_id,
+        "user_id": view.account.user_id,
+        "principal": str(view.principal),
+        "linked": view.linked.isoformat(),
     }

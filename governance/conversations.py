@@ -114,7 +114,7 @@ class Conversations:
         with self.catalog.read() as session:
             _owned(session, owner, conversation_id)
             rows = session.scalars(query).all()
-        look = _Look(self.gate, principal)
+        look = Look(self.gate, principal)
         return [self._turn(row, owner, look) for row in reversed(rows)]
 
     def add(self, principal: Principal, conversation_id: str, answer: Answer) -> bool:
@@ -156,7 +156,7 @@ class Conversations:
         title = self.sealing.open(row.owner, ("title", row.id), row.title or b"")
         return ConversationView(row.id, (title or b"").decode(), row.created_at, row.updated_at)
 
-    def _turn(self, row: TurnRow, owner: str, look: _Look) -> Turn:
+    def _turn(self, row: TurnRow, owner: str, look: Look) -> Turn:
         content = self.sealing.open(owner, ("turn", row.conversation_id, row.audit_id), row.content)
         if content is None:
             return Turn(row.audit_id, row.asked_at, "", None)
@@ -165,7 +165,7 @@ class Conversations:
 
 
 @dataclass(frozen=True)
-class _Look:
+class Look:
     """One look at what a person may read now; each document is read once, in a transaction of its own."""
 
     gate: Gate

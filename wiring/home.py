@@ -26,6 +26,7 @@ from governance.disclosure import Disclosure
 from governance.doors import Gate
 from governance.feedback import Feedback
 from governance.sealing import Sealing
+from governance.slack_accounts import SlackAccounts
 from inference.chat import ChatModel
 from inference.encoder import Encoder
 from inference.hashing import HashingEncoder
@@ -175,6 +176,10 @@ class Home:
     @cached_property
     def feedback(self) -> Feedback:
         return Feedback(self.catalog, Sealing(self.key_store), self.audit, self.audit_reader)
+
+    @cached_property
+    def slack_accounts(self) -> SlackAccounts:
+        return SlackAccounts(self.catalog, self.audit)
 
     def warm(self) -> None:
         """Load what the first question would otherwise wait for: the encoder, the language detector, the index."""

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import typer
 
-from apps.cli import access, audit, documents, evaluation, index, keys, operations, people, questions
+from apps.cli import access, audit, documents, evaluation, index, keys, operations, people, questions, slack
 from apps.cli.demo import demo
 from apps.cli.shell import failures_in_words, flags, say
 from apps.cli.vllm import vllm
@@ -30,6 +30,7 @@ app.add_typer(people.users, name="users", help="The people Footnote knows.")
 app.add_typer(keys.app, name="keys", help="API keys: scoped, expiring, shown once.")
 app.add_typer(access.app, name="access", help="Who may read a document, and why.")
 app.add_typer(index.app, name="index", help="The index, a cache of the catalog.")
+app.add_typer(slack.app, name="slack", help="The Slack bot, and who is who in Slack.")
 app.add_typer(audit.app, name="audit", help="The record of every answer and every change.")
 
 

@@ -24,6 +24,7 @@ from apps.web.routes import (
     page,
     questions,
     session,
+    slack,
 )
 from apps.web.sign_in import COOKIE
 from core.answers import Hit, Passage
@@ -94,6 +95,7 @@ def create_app(home: Home) -> FastAPI:
         documents,
         groups,
         keys,
+        slack,
     ):
         app.include_router(subject.router)
     problems.install(app)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from apps.web.app import create_app
 from core.errors import Conflict
@@ -23,9 +24,14 @@ def serve(home: Home, host: str, port: int, ready: Callable[[str], None] = lambd
     `ready` is called with the URL once connections are taken; port 0 picks a free one. Raises `Conflict` when the
     address cannot be listened on.
     """
+    serve_app(create_app(home), host, port, ready)
+
+
+def serve_app(app: ASGIApp, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """As `serve`, for any application."""
     with _listening(host, port) as listener:
         config = uvicorn.Config(
-            create_app(home),
+            app,
             access_log=False,
             log_config=None,
             server_header=False,
