@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +18,8 @@ _TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 _DASHES = dict.fromkeys((*range(0x2010, 0x2016), 0x2043, 0x2212, 0xFE58, 0xFE63, 0xFF0D), "-")
 
 # A character with the marks on it is folded as one, because marks compose with their letter.
-_FOLDED = regex.compile(r"[^\x00-\x7f]\p{M}*|[\x00-\x7f]\p{M}+")
+_WITH_MARKS = regex.compile(r".\p{M}*", regex.DOTALL)
+_BEYOND_ASCII = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
 _HIDDEN = regex.compile(
     # Joiners are part of the spelling of some scripts and of emoji; elsewhere they hide.
     r"(?<![\p{Arabic}\p{Devanagari}\p{Bengali}\p{Tamil}\p{Sinhala}\p{Malayalam}\p{So}\p{Sk}\ufe0f])[\u200c\u200d]"
@@ -62,11 +65,7 @@ def normalize(text: str) -> Normalized:
     pieces: list[str] = []
     runs: list[tuple[int, int, bool]] = []
     length = seen = 0
-    for found in _FOLDED.finditer(text):
-        start, end = found.span()
-        folded = _fold(found[0])
-        if folded == found[0]:
-            continue
+    for start, end, folded in _changes(text):
         if start > seen or not runs:
             runs.append((length, seen, True))
             pieces.append(text[seen:start])
@@ -89,9 +88,18 @@ def without_invisible(text: str) -> str:
     return text if text.isascii() and text.isprintable() else str(_HIDDEN.sub("", text))
 
 
+def _changes(text: str) -> Iterator[tuple[int, int, str]]:
+    """The spans of `text` that detectors read otherwise, and how."""
+    for run in _BEYOND_ASCII.finditer(text):
+        if _fold(run[0]) != run[0]:
+            for found in _WITH_MARKS.finditer(text, *run.span()):
+                if (folded := _fold(found[0])) != found[0]:
+                    yield *found.span(), folded
+
+
 @lru_cache(maxsize=16_384)
 def _fold(seen: str) -> str:
-    """One character with its marks."""
+    """Characters with their marks."""
     spelled = unicodedata.normalize("NFKC", seen.translate(_TAGS)).translate(_LOOKALIKES).translate(_DASHES)
     # Format characters and variation selectors are not seen; other marks belong to their letters.
     return "".join(
