@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
@@ -17,15 +16,24 @@ import httpx
 from core.answers import Mode
 from core.errors import Transient
 from core.telemetry import carry, span
-from inference.chat import ChatMessage, ChatRequest, TextDelta, Usage
+from inference.chat import ChatMessage, ChatRequest
 from inference.vllm.endpoints import Endpoint, Endpoints, EndpointState
+from inference.vllm.events import Piece, events, lines
 
 _CONNECT_S = 1.0
 _KEPT_CONNECTIONS = 64
-_LONGEST_LINE = 1_000_000
-"""Characters. A line longer than this is no event of a chat."""
+# Shorter than vLLM's own 5 s (VLLM_HTTP_TIMEOUT_KEEP_ALIVE), so that no request meets a connection being closed.
+_KEPT_S = 3.0
+# After the last event its connection is free again once the response has ended too, which takes no time in health.
+_END_S = 0.1
 
-Piece = TextDelta | Usage
+
+class _Busy(Transient):
+    """The server is well and has all it can take; another may have room."""
+
+
+class _Unfit(Transient):
+    """The server is well and finds this request wrong, as every other would."""
 
 
 class VllmChat:
@@ -46,7 +54,9 @@ class VllmChat:
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(None, connect=_CONNECT_S),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
+            limits=httpx.Limits(
+                max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS, keepalive_expiry=_KEPT_S
+            ),
         )
         self._thread = threading.Thread(target=self._loop.run_forever, name="footnote-vllm", daemon=True)
         self._thread.start()
@@ -67,10 +77,17 @@ class VllmChat:
         """Close every connection; what is being written ends."""
         if self._loop.is_closed():
             return
-        asyncio.run_coroutine_threadsafe(self._http.aclose(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+
+    async def _end(self) -> None:
+        writing = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in writing:
+            task.cancel()
+        await asyncio.gather(*writing, return_exceptions=True)
+        await self._http.aclose()
 
     def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Generator[Piece, None, None]:
         """As `ChatModel.stream`."""
@@ -110,9 +127,10 @@ class VllmChat:
                 self._endpoints.left(endpoint)
                 raise
             except (Transient, TimeoutError, httpx.HTTPError) as error:
-                self._endpoints.failed(endpoint)
+                well = isinstance(error, _Busy | _Unfit)
+                (self._endpoints.left if well else self._endpoints.failed)(endpoint)
                 failure = error if isinstance(error, Transient) else Transient(_cause(error))
-                if started or self._loop.time() >= until:
+                if started or isinstance(error, _Unfit) or self._loop.time() >= until:
                     break
             else:
                 self._endpoints.succeeded(endpoint)
@@ -128,19 +146,27 @@ class VllmChat:
             request = self._http.stream("POST", f"{endpoint.url}/chat/completions", json=body, headers=headers)
             async with request as response:
                 if response.status_code != httpx.codes.OK:
-                    raise Transient(f"vLLM refused with status {response.status_code}.")
-                async for event in _events(response):
-                    if pieces := _read(event):
+                    raise _refusal(response.status_code)
+                received = lines(response.aiter_bytes())
+                async for pieces in events(received):
+                    if pieces:
                         waiting.reschedule(self._loop.time() + patience_s)
                     for piece in pieces:
                         yield piece
+                waiting.reschedule(None)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_END_S):
+                        async for _ in received:
+                            pass
 
     async def _served(self, endpoint: Endpoint, headers: dict[str, str]) -> str:
         """The model's name; without one in the settings, the first that the server names, once for all."""
         if not self._model:
             response = await self._http.get(f"{endpoint.url}/models", headers=headers)
+            if response.status_code != httpx.codes.OK:
+                raise _refusal(response.status_code)
             try:
-                self._model = str(response.raise_for_status().json()["data"][0]["id"])
+                self._model = str(response.json()["data"][0]["id"])
             except (ValueError, LookupError, TypeError) as error:
                 raise Transient("vLLM did not say which model it serves.") from error
         return self._model
@@ -165,42 +191,19 @@ def _body(messages: Sequence[ChatMessage], request: ChatRequest) -> dict[str, An
     return body
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    """The JSON of each event; ends with `[DONE]`. Raises `Transient` when the stream ends without it."""
-    async for line in response.aiter_lines():
-        if len(line) > _LONGEST_LINE:
-            raise Transient("vLLM sent a line that is too long.")
-        if not line.startswith("data:"):
-            continue
-        data = line.removeprefix("data:").strip()
-        if data == "[DONE]":
-            return
-        try:
-            event = json.loads(data)
-        except ValueError as error:
-            raise Transient("vLLM sent what is no JSON.") from error
-        if not isinstance(event, dict) or "error" in event:
-            raise Transient("vLLM broke off with an error.")
-        yield event
-    raise Transient("vLLM broke off in the middle of an answer.")
-
-
-def _read(event: dict[str, Any]) -> list[Piece]:
-    """What one event says, if anything."""
-    pieces: list[Piece] = []
-    try:
-        for choice in event["choices"]:
-            if text := choice["delta"].get("content"):
-                pieces.append(TextDelta(str(text)))
-        if usage := event.get("usage"):
-            pieces.append(Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"])))
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise Transient("vLLM sent an event of a shape we do not know.") from error
-    return pieces
-
-
 def _cancel(written: Future[None]) -> None:
     written.cancel()
+
+
+def _refusal(status: int) -> Transient:
+    if status in (429, 503):
+        return _Busy(f"vLLM is busy (status {status}).")
+    setting = {401: "vllm_api_key", 403: "vllm_api_key", 404: "vllm_model"}.get(status)
+    if setting:
+        return Transient(f"vLLM refused with status {status}: see {setting}.")
+    if 400 <= status < 500:
+        return _Unfit(f"vLLM refused this request with status {status}.")
+    return Transient(f"vLLM refused with status {status}.")
 
 
 def _cause(error: Exception) -> str:
