@@ -94,11 +94,16 @@ def assembled(
 
 
 def joined(sentences: Sequence[GroundedSentence]) -> str:
-    """The answer's text; sentences of scripts without spaces follow one another directly."""
+    """The answer's text."""
     text = ""
     for sentence in sentences:
-        text += sentence.text if not text or text.endswith("。") else f" {sentence.text}"
+        text += following(text, sentence.text)
     return text
+
+
+def following(text: str, sentence: str) -> str:
+    """What `sentence` adds to the `text` before it: sentences of scripts without spaces follow one another directly."""
+    return sentence if not text or text.endswith("。") else f" {sentence}"
 
 
 def nearest(passages: Sequence[Passage]) -> tuple[NearDocument, ...]:

@@ -17,6 +17,7 @@ from generation.answerer import Answerer, Writing
 from generation.compose import Outcome, assembled, composing, drain
 from generation.grounding import GroundedSentence
 from generation.rights import Rights, watched
+from generation.turns import Turns
 from governance.audit import AuditLog, Entry, Kind, new_audit_id
 from governance.audit.log import Pending
 from governance.doors import Gate
@@ -82,6 +83,7 @@ class AskService:
     encoder: Encoder
     audit: AuditLog
     passages: int
+    turns: Turns = field(default_factory=Turns)
 
     def ask(
         self,
@@ -97,7 +99,7 @@ class AskService:
         Every quote is compared with the stored text, read again for this principal after the answer was made.
         """
         asked = self._asked(question, principal, actor, filters, writing)
-        with span("ask", audit_id=asked.audit_id) as traced:
+        with self.turns.taken(asked.writing), span("ask", audit_id=asked.audit_id) as traced:
             for _ in range(_ROUNDS):
                 found = self._found(asked)
                 at = time.perf_counter()
@@ -132,10 +134,10 @@ class AskService:
 
         A right that is lost before anything was shown means asking again; after that, what was shown stays with its
         reader, nothing follows, and `Answered` holds an abstention for `unavailable` which repeats none of it. Closing
-        the iterator, or cancelling `writing`, ends the writing; the record then says what was shown.
+        the iterator, interrupting it, or cancelling `writing`, ends the writing; the record then says what was shown.
         """
         asked = self._asked(question, principal, actor, filters, writing)
-        with span("ask", audit_id=asked.audit_id) as traced:
+        with self.turns.taken(asked.writing), span("ask", audit_id=asked.audit_id) as traced:
             for _ in range(_ROUNDS):
                 found = self._found(asked)
                 asked.timings |= {"retrieve": found.timings_ms["total"], "audit": found.timings_ms["record"]}
@@ -143,7 +145,7 @@ class AskService:
                 try:
                     yield PassagesFound(found.hits)
                     outcome, ending = yield from self._written(asked, found)
-                except GeneratorExit:
+                except (GeneratorExit, KeyboardInterrupt):
                     self._end(asked, found, Outcome(self.answerer.mode, self.answerer.model), "left")
                     raise
                 if ending != "withdrawn" or asked.shown:

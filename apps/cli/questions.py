@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Generator
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -9,6 +12,10 @@ import typer
 from apps.cli.shell import AsJson, AsPrincipal, actor, asker, emit, notes, opened_home, say
 from apps.rendering import ABSTENTIONS, answer_json, search_json
 from core.answers import Answer, SearchResult
+from core.principals import Principal
+from generation.compose import following
+from generation.service import Answered, AskEvent, SentenceChecked
+from wiring.home import Home
 
 
 def add_to(top: typer.Typer) -> None:
@@ -38,20 +45,64 @@ def ask(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A grounded answer, every sentence with its footnote; or the reason why there is none."""
+    """A grounded answer, every sentence with its footnote; or the reason why there is none.
+
+    On a terminal each sentence is shown once it is checked; Ctrl-C ends the writing.
+    """
+    as_written = sys.stdout.isatty() and not as_json
     with opened_home() as home:
         principal = asker(home, as_)
-        if conversation is None:
-            answer = home.ask.ask(question, principal, actor())
+        if conversation == "new":
+            conversation = home.conversations.create(principal)
+        if as_written:
+            answer = _show_as_written(_stream(home, question, principal, conversation))
+        elif conversation is not None:
+            answer = home.conversing.ask(question, principal, actor(), conversation)
         else:
-            conversation_id = home.conversations.create(principal) if conversation == "new" else conversation
-            answer = home.conversing.ask(question, principal, actor(), conversation_id)
-    emit(as_json, answer_json(answer), lambda: render_answer(answer))
+            answer = home.ask.ask(question, principal, actor())
+    if as_written:
+        _render_footnotes(answer)
+    else:
+        emit(as_json, answer_json(answer), lambda: render_answer(answer))
 
 
 def render_answer(answer: Answer) -> None:
     """An answer as a terminal shows it: the text, its footnotes, and the record's id."""
-    say(answer.text if not answer.abstained else ABSTENTIONS[answer.reason or "no_evidence"])
+    say(_spoken(answer))
+    _render_footnotes(answer)
+
+
+def _stream(
+    home: Home, question: str, principal: Principal, conversation_id: str | None
+) -> Generator[AskEvent, None, None]:
+    if conversation_id is not None:
+        return home.conversing.stream(question, principal, actor(), conversation_id)
+    return home.ask.stream(question, principal, actor())
+
+
+def _show_as_written(events: Generator[AskEvent, None, None]) -> Answer:
+    """Show each sentence as it comes, or the abstention; the whole answer."""
+    shown = ""
+    with closing(events):
+        for event in events:
+            match event:
+                case SentenceChecked(text):
+                    say(following(shown, text), end="")
+                    shown += following(shown, text)
+                case Answered(answer):
+                    if shown:
+                        say()
+                    if answer.abstained:
+                        say(_spoken(answer))
+                    return answer
+    raise AssertionError("a stream that nobody cancelled ended without its answer")
+
+
+def _spoken(answer: Answer) -> str:
+    return ABSTENTIONS[answer.reason or "no_evidence"] if answer.abstained else answer.text
+
+
+def _render_footnotes(answer: Answer) -> None:
     if answer.citations:
         say()
     for citation in answer.citations:

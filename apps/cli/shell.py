@@ -110,9 +110,9 @@ def table(*columns: str) -> Table:
     return Table(*columns, box=None, header_style="bold", pad_edge=False)
 
 
-def say(text: str = "") -> None:
-    """Print a line of a result, exactly as it is."""
-    results.print(_plain(text))
+def say(text: str = "", end: str = "\n") -> None:
+    """Print a line of a result, exactly as it is; at once, also where `end` leaves it open."""
+    results.print(_plain(text), end=end)
 
 
 @contextmanager

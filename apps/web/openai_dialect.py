@@ -19,6 +19,7 @@ from apps.rendering import ABSTENTIONS
 from core.answers import Answer, Citation
 from core.errors import WrongUsage
 from generation.answerer import Exchange
+from generation.compose import following
 
 MODEL = "footnote"
 MAX_MESSAGES = 1_000
@@ -195,8 +196,8 @@ class Chunks:
         return [self._chunk({"role": "assistant", "content": ""})]
 
     def sentence(self, text: str) -> dict[str, Any]:
-        """One checked sentence; scripts without spaces between sentences end them with a stop of their own."""
-        piece = text if not self.text or self.text.endswith("。") else f" {text}"
+        """One checked sentence."""
+        piece = following(self.text, text)
         self.text += piece
         return self._chunk({"content": piece})
 

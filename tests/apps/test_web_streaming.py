@@ -200,7 +200,7 @@ def test_who_reads_nothing_ends_the_writing_and_holds_no_thread(
 def test_a_right_that_is_lost_while_the_model_writes_ends_it_and_nothing_of_the_document_follows(
     live: LiveHome, ana: str, document_id: str, deaf: bool
 ) -> None:
-    live.chat.play = held = Held(BEGUN, REST, deaf=deaf)
+    live.chat.play = held = Held(BEGUN, f"{REST} And so it has been for years.", deaf=deaf)
 
     with live.asked(ana, QUESTION) as answer:
         assert sentences([next(answer), next(answer)]) == [FIRST]
