@@ -1,103 +1,109 @@
-"""The page, driven in a real Chromium against a real server."""
+"""The page, driven in a real Chromium against a real server, on a desktop and on a phone."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from web_home import LEAVE, MERGER, WebHome, web_home
+from page_site import CHROMIUM, DESKTOP, PHONE, Site, ask, chromium, fresh_page, served, sign_in
+from playwright.sync_api import Browser, Page, expect
+from scripted_chat import ScriptedChat
+from web_home import LEAVE, MERGER, web_home
 
-from core.principals import parse_principal
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from core.principals import parse_grantee, parse_principal
+from governance.access.rules import AccessLists
+from inference.chat import ChatMessage, ChatRequest, TextDelta, Usage
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
 
 
-@dataclass
-class Site:
-    """A served home, and the keys of two people: ana may read about the merger, ben may not."""
+SALARY = b"# Salary\n\nThe minimum salary is 3100 euros a month.\n"
+PARTS = ("chat_model", "answerer", "ask", "conversing")
+DORA = parse_grantee("user:dora")
 
-    url: str
-    web: WebHome
+
+@dataclass
+class Archive(Site):
+    """A site with the keys of two people: ana may read about the merger, ben may not."""
+
     ana: str
     ben: str
     merger: str
 
 
-@contextmanager
-def served(web: WebHome) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(web.app, port=0, access_log=False, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.05)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
-
-
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     with web_home(tmp_path_factory.mktemp("page") / "home") as web, served(web) as url:
         web.add("leave.md", LEAVE, "everyone")
         merger = web.add("merger.md", MERGER, "user:ana")
         web.add("trap.txt", b"<img src=x onerror=alert(1)>\n\nThe canteen opens at noon <b>sharp</b>.\n", "everyone")
-        yield Site(url, web, web.key("user:ana"), web.key("user:ben"), merger)
+        yield Archive(url, web, web.key("user:ana"), web.key("user:ben"), merger)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as running:
+        yield running
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh browser profile; anything the page logs as an error fails the test."""
-    context = browser.new_context()
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on(
-        "console", lambda message: faults.append(message.text) if "Content Security Policy" in message.text else None
-    )
-    yield page
-    context.close()
-    assert faults == []
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    with fresh_page(browser, request.param) as opened:
+        yield opened
 
 
-def sign_in(page: Page, site: Site, key: str) -> None:
-    page.goto(f"{site.url}/#key={key}")
-    expect(page.locator("#person")).to_be_visible()
+class PausingChat(ScriptedChat):
+    """Writes a sentence and what tells that it has ended; the rest when told to. `left`: nobody wants it any more."""
+
+    def __init__(self) -> None:
+        self.going_on, self.left = threading.Event(), threading.Event()
+        super().__init__(())
+
+    def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Generator[TextDelta | Usage, None, None]:
+        number = messages[-1].content.split("18 million")[0].rsplit("<passage ", 1)[1].split(":")[0]
+        price = f"The agreed purchase price is 18 million euros [{number}]. Nobody else may ever know"
+        self.script = (price, self._wait, f" of it [{number}].")
+        return super().stream(messages, request)
+
+    def _wait(self) -> None:
+        cancel = self.requests[-1][1].cancel
+        cancel.on_cancel(self.left.set)
+        cancel.on_cancel(self.going_on.set)
+        assert self.going_on.wait(30)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
-def ask(page: Page, question: str) -> None:
-    page.locator("#question").fill(question)
-    page.locator("#ask").click()
-    expect(page.locator("#reply")).to_contain_text(question)
+@contextmanager
+def written_by(site: Site, chat: PausingChat) -> Iterator[None]:
+    """Let a model write the answers of the site."""
+    home = site.web.home
+    for part in PARTS:
+        home.__dict__.pop(part, None)
+    home.__dict__["chat_model"] = chat
+    try:
+        yield
+    finally:
+        for part in PARTS:
+            home.__dict__.pop(part, None)
 
 
-def test_a_sign_in_link_signs_in_and_leaves_no_key_in_the_address(page: Page, site: Site) -> None:
+def open_view(page: Page, view: str) -> None:
+    page.locator(f'[data-view="{view}"]').click()
+
+
+def shelf(page: Page) -> None:
+    """Bring the list of conversations into sight; on a phone it is in a drawer."""
+    expect(page.locator("#sign-out")).to_be_visible()
+    if page.locator("#drawer").is_visible():
+        page.locator("#drawer").click()
+
+
+def test_a_sign_in_link_signs_in_and_leaves_no_key_in_the_address(page: Page, site: Archive) -> None:
     sign_in(page, site, site.ana)
 
     expect(page.locator("#person")).to_have_text("ana")
@@ -107,7 +113,7 @@ def test_a_sign_in_link_signs_in_and_leaves_no_key_in_the_address(page: Page, si
     expect(page.locator("#person")).to_have_text("ana")
 
 
-def test_a_footnote_opens_the_document_with_exactly_the_quoted_passage_marked(page: Page, site: Site) -> None:
+def test_a_footnote_opens_the_document_with_exactly_the_quoted_passage_marked(page: Page, site: Archive) -> None:
     sign_in(page, site, site.ana)
     ask(page, "What is the agreed purchase price?")
 
@@ -124,35 +130,35 @@ def test_a_footnote_opens_the_document_with_exactly_the_quoted_passage_marked(pa
     expect(page.locator("#passage")).to_be_hidden()
 
 
-def test_who_may_not_read_a_document_neither_sees_it_listed_nor_quoted(page: Page, site: Site) -> None:
+def test_who_may_not_read_a_document_neither_sees_it_listed_nor_quoted(page: Page, site: Archive) -> None:
     sign_in(page, site, site.ben)
     ask(page, "What is the agreed purchase price?")
-    page.locator("#library summary").click()
+    open_view(page, "library")
 
     expect(page.locator("#library-list")).to_contain_text("leave.md")
     expect(page.locator("body")).not_to_contain_text("merger.md")
     expect(page.locator("body")).not_to_contain_text("18 million")
 
 
-def test_a_question_without_an_answer_is_told_so_with_what_comes_closest(page: Page, site: Site) -> None:
+def test_a_question_without_an_answer_is_told_so_with_what_comes_closest(page: Page, site: Archive) -> None:
     sign_in(page, site, site.ben)
     ask(page, "Which asteroid did the probe visit in spring?")
 
-    expect(page.locator(".abstained h2")).to_be_visible()
+    expect(page.locator(".abstained h3")).to_be_visible()
     expect(page.locator(".footnotes")).to_have_count(0)
 
 
-def test_document_text_is_shown_as_text_and_never_run(page: Page, site: Site) -> None:
+def test_document_text_is_shown_as_text_and_never_run(page: Page, site: Archive) -> None:
     page.on("dialog", lambda dialog: pytest.fail("a document ran as a script"))
     sign_in(page, site, site.ben)
-    page.locator("#library summary").click()
+    open_view(page, "library")
     page.locator("#library-list li", has_text="trap.txt").get_by_role("button").click()
 
     expect(page.locator("#passage-text")).to_contain_text("<b>sharp</b>")
     assert page.locator("#passage img, #library img, #passage-text b").count() == 0
 
 
-def test_signing_out_ends_the_session_and_clears_the_page(page: Page, site: Site) -> None:
+def test_signing_out_ends_the_session_and_clears_the_page(page: Page, site: Archive) -> None:
     sign_in(page, site, site.ana)
     ask(page, "What is the agreed purchase price?")
     page.locator("#sign-out").click()
@@ -163,7 +169,7 @@ def test_signing_out_ends_the_session_and_clears_the_page(page: Page, site: Site
     expect(page.locator("#sign-in")).to_be_visible()
 
 
-def test_a_refused_key_is_told_in_words(page: Page, site: Site) -> None:
+def test_a_refused_key_is_told_in_words(page: Page, site: Archive) -> None:
     page.goto(site.url)
     page.locator("#key").fill("fnk_0123456789ab_wrong")
     page.get_by_role("button", name="Sign in").click()
@@ -171,7 +177,7 @@ def test_a_refused_key_is_told_in_words(page: Page, site: Site) -> None:
     expect(page.locator("#notice")).to_contain_text("not valid")
 
 
-def test_a_key_revoked_meanwhile_leads_back_to_the_start(page: Page, site: Site) -> None:
+def test_a_key_revoked_meanwhile_leads_back_to_the_start(page: Page, site: Archive) -> None:
     key = site.web.key("user:ana")
     sign_in(page, site, key)
     site.web.administration.revoke_key(key.split("_")[1])
@@ -182,10 +188,94 @@ def test_a_key_revoked_meanwhile_leads_back_to_the_start(page: Page, site: Site)
     expect(page.locator("#notice")).to_contain_text("sign-in has ended")
 
 
-def test_the_page_asks_nobody_else_for_anything(page: Page, site: Site) -> None:
+def test_the_page_asks_nobody_else_for_anything(page: Page, site: Archive) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     sign_in(page, site, site.ana)
     ask(page, "What is the agreed purchase price?")
 
     assert [url for url in asked if not url.startswith(site.url)] == []
+
+
+def test_a_checked_sentence_stands_there_while_the_next_is_still_being_written(page: Page, site: Archive) -> None:
+    chat = PausingChat()
+    with written_by(site, chat):
+        sign_in(page, site, site.ana)
+        page.locator("#question").fill("What is the agreed purchase price?")
+        page.locator("#ask").click()
+
+        expect(page.locator(".sentence")).to_have_count(1)
+        expect(page.locator(".turn")).to_have_attribute("aria-busy", "true")
+        page.locator(".answer .marker").click()
+        expect(page.locator("#passage mark")).to_be_in_viewport()
+        chat.going_on.set()
+        expect(page.locator(".sentence")).to_have_count(2)
+        expect(page.locator(".turn")).not_to_have_attribute("aria-busy", "true")
+
+
+def test_stop_ends_the_writing_and_keeps_what_was_checked(page: Page, site: Archive) -> None:
+    chat = PausingChat()
+    with written_by(site, chat):
+        sign_in(page, site, site.ana)
+        page.locator("#question").fill("What is the agreed purchase price?")
+        page.locator("#ask").click()
+        expect(page.locator(".sentence")).to_have_count(1)
+        page.locator("#stop").click()
+
+        expect(page.locator(".turn .status")).to_have_text("Stopped.")
+        expect(page.locator(".answer")).to_contain_text("18 million euros")
+        assert chat.left.wait(10)
+        expect(page.locator("#ask")).to_be_visible()
+
+
+def test_an_earlier_conversation_opens_again_and_can_be_forgotten(page: Page, site: Archive) -> None:
+    key = site.web.key("user:carl")
+    sign_in(page, site, key)
+    ask(page, "How many days of annual leave do employees have?")
+    ask(page, "Who are full-time employees?")
+    page.reload()
+    shelf(page)
+    page.locator("#conversations .title").first.click()
+
+    expect(page.locator(".turn")).to_have_count(2)
+    expect(page.locator(".turn").first).to_contain_text("27 days")
+    shelf(page)
+    forget = page.locator("#conversations .forget").first
+    forget.click()
+    forget.click()
+    expect(page.locator("#conversations li")).to_have_count(0)
+    expect(page.locator(".turn")).to_have_count(0)
+
+
+def test_an_earlier_answer_is_shown_as_long_as_its_documents_may_be_read(page: Page, site: Archive) -> None:
+    site.web.add("salary.md", SALARY, "user:dora")
+    sign_in(page, site, site.web.key("user:dora"))
+    ask(page, "What is the minimum salary?")
+    for lists, shown in ((AccessLists(frozenset({DORA})), True), (AccessLists(frozenset()), False)):
+        site.web.administration.upload("handbook", "salary.md", SALARY, lists)
+        page.reload()
+        shelf(page)
+        page.locator("#conversations .title").first.click()
+
+        expect(page.locator(".turn")).to_have_count(1)
+        expect(page.locator("#thread")).to_contain_text("3100" if shown else "no longer available")
+        assert ("3100" in page.content()) == shown
+
+
+def test_what_a_reader_thinks_of_an_answer_is_on_record(page: Page, site: Archive) -> None:
+    sign_in(page, site, site.ana)
+    ask(page, "What is the agreed purchase price?")
+    before = site.web.home.feedback.figures()
+    page.get_by_role("button", name="Not helpful").click()
+
+    expect(page.locator(".opinion [role=status]")).to_have_text("Thank you.")
+    assert site.web.home.feedback.figures() != before
+
+
+def test_nothing_is_wider_than_the_screen(page: Page, site: Archive) -> None:
+    sign_in(page, site, site.ana)
+    ask(page, "What is the agreed purchase price?")
+    page.locator(".answer .marker").first.click()
+    expect(page.locator("#passage")).to_be_visible()
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

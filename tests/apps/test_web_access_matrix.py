@@ -21,7 +21,7 @@ from governance.identity import SCOPES, create_key
 MATRIX = """
                                         nobody bad expired revoked poser person other deputy as_ana admin forged cookie
 GET /                                   200    200 200     200     200   200    200   200    200    200   200    200
-GET /app.js                             200    200 200     200     200   200    200   200    200    200   200    200
+GET /{module}.js                        200    200 200     200     200   200    200   200    200    200   200    200
 GET /style.css                          200    200 200     200     200   200    200   200    200    200   200    200
 GET /icon.svg                           200    200 200     200     200   200    200   200    200    200   200    200
 GET /livez                              200    200 200     200     200   200    200   200    200    200   200    200

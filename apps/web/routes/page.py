@@ -8,8 +8,10 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 from apps.web.guard import GuardedRoute, public
+from core.errors import NotFound
 
 STATIC = Path(__file__).parent.parent / "static"
+MODULES = frozenset(script.stem for script in STATIC.glob("*.js"))
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
 
@@ -19,10 +21,12 @@ async def index() -> FileResponse:
     return _file("index.html", "text/html; charset=utf-8")
 
 
-@router.get("/app.js")
+@router.get("/{module}.js")
 @public
-async def script() -> FileResponse:
-    return _file("app.js", "text/javascript; charset=utf-8")
+async def script(module: str) -> FileResponse:
+    if module not in MODULES:
+        raise NotFound("page", f"/{module}.js")
+    return _file(f"{module}.js", "text/javascript; charset=utf-8")
 
 
 @router.get("/style.css")

@@ -1,60 +1,19 @@
-"use strict";
+/* The page: signs in, asks within a conversation, shows answers as they are checked, and the passage behind each footnote. */
 
-/* The page: signs in, asks, shows an answer with its footnotes and the passage behind each.
-   What comes from a document or a person is only ever inserted as text, never as markup. */
+import { Turn } from "./answers.js";
+import { call, Problem, session, stream } from "./api.js";
+import { conversation, current, listConversations } from "./conversations.js";
+import { button, byId, make } from "./elements.js";
+import { showIntake, stopIntake } from "./intake.js";
+import { closePassage, openDocument } from "./reading.js";
 
-const byId = (id) => document.getElementById(id);
+/** The answer that is being written, if any, and the documents of the library. */
+const state = { writing: null, documents: [], scopes: [] };
 
-/** What the page knows: the token its changes must carry, and what had the focus before a passage opened. */
-const state = { csrf: null, opener: null, documents: [], asked: 0, opened: 0 };
+/** Which scope opens which view. */
+const VIEWS = { desk: "ask", library: "read", intake: "admin" };
 
-const REASONS = {
-  no_evidence: ["I found nothing that answers this.", "None of the documents you may read has anything to say about it."],
-  low_support: ["I found no answer I can support.", "Some passages come near, but none of them bears out an answer."],
-  conflicting: ["The documents disagree.", "They say different things about this, and nothing tells which one holds."],
-  filtered: ["This answer is withheld.", "A safety rule of your organization does not let it be shown."],
-  unavailable: ["I cannot answer right now.", "Try again in a moment."],
-};
-
-/* Talking to the server */
-
-/** An answer of the server that is no success, in its own words. */
-class Problem extends Error {
-  constructor(status, detail) {
-    super(detail);
-    this.status = status;
-  }
-}
-
-async function call(method, path, body) {
-  const headers = { Accept: "application/json" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (state.csrf) headers["X-CSRF-Token"] = state.csrf;
-  let response;
-  try {
-    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  } catch {
-    throw new Problem(0, "Footnote cannot be reached. Check that it is running, then try again.");
-  }
-  const content = response.status === 204 ? null : await response.json().catch(() => null);
-  if (response.ok) return content;
-  throw new Problem(response.status, content?.detail ?? `The server answered with status ${response.status}.`);
-}
-
-/* Making elements */
-
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-function button(className, label, action) {
-  const element = make("button", { type: "button", class: className, dir: "auto" }, label);
-  element.addEventListener("click", () => action(element));
-  return element;
-}
+/* Saying what went wrong */
 
 /** Show an error in words, or take the last one away. A sign-in that has ended leads back to the start. */
 function say(error) {
@@ -78,25 +37,29 @@ async function attempt(work) {
 /* Signing in and out */
 
 function showSignIn() {
-  state.csrf = null;
+  session.csrf = null;
+  state.writing?.abort();
   closePassage();
-  byId("desk").hidden = byId("who").hidden = true;
-  byId("reply").replaceChildren();
-  byId("library-list").replaceChildren();
+  startOver();
+  stopIntake();
+  for (const id of ["desk", "library", "intake", "who", "views", "shelf", "drawer"]) byId(id).hidden = true;
+  for (const id of ["conversations", "library-list", "intake-body"]) byId(id).replaceChildren();
   byId("sign-in").hidden = false;
   byId("key").focus();
 }
 
 async function showDesk(me) {
-  state.csrf = me.csrf;
+  session.csrf = me.csrf;
+  state.scopes = me.scopes;
   byId("person").textContent = me.principal.replace(/^user:/, "");
   byId("sign-in").hidden = true;
-  byId("desk").hidden = byId("who").hidden = false;
-  byId("reply").hidden = true;
-  document.body.classList.remove("answered");
-  byId("question").value = "";
-  byId("question").focus();
-  await showDocuments(me.scopes.includes("read"));
+  byId("who").hidden = false;
+  const open = Object.keys(VIEWS).filter((view) => me.scopes.includes(VIEWS[view]));
+  for (const tab of byId("views").children) tab.hidden = !open.includes(tab.dataset.view);
+  byId("views").hidden = open.length < 2;
+  startOver();
+  await show(open[0] ?? "desk");
+  if (me.scopes.includes("ask")) await refreshConversations();
 }
 
 /** Sign in with a key from the address's fragment (which never reaches a server), else with the cookie. */
@@ -129,178 +92,132 @@ async function signOut() {
   });
 }
 
+/* Views */
+
+async function show(view) {
+  closePassage();
+  for (const one of Object.keys(VIEWS)) byId(one).hidden = one !== view;
+  for (const tab of byId("views").children) tab.toggleAttribute("aria-current", tab.dataset.view === view);
+  const asking = view === "desk" && state.scopes.includes("ask");
+  byId("shelf").hidden = byId("drawer").hidden = !asking;
+  stopIntake();
+  if (view === "desk") byId("question").focus();
+  if (view === "library") await showDocuments();
+  if (view === "intake") await showIntake(attempt);
+}
+
+/* Conversations */
+
+function startOver() {
+  state.writing?.abort();
+  current.id = null;
+  byId("thread").replaceChildren();
+  document.body.classList.remove("answered");
+  byId("question").value = "";
+  byId("question").placeholder = "Ask your documents";
+}
+
+const refreshConversations = () => listConversations(attempt, (id) => attempt(() => openConversation(id)), newConversation);
+
+function newConversation() {
+  closePassage();
+  startOver();
+  closeDrawer();
+  for (const one of byId("conversations").querySelectorAll("[aria-current]")) one.removeAttribute("aria-current");
+  byId("question").focus();
+}
+
+/** Show an earlier conversation: of its answers those that its owner may still read whole. */
+async function openConversation(id) {
+  closePassage();
+  const shown = await call("GET", `/v1/conversations/${encodeURIComponent(id)}`);
+  startOver();
+  closeDrawer();
+  current.id = id;
+  for (const one of shown.turns) {
+    const turn = addTurn(one.question);
+    if (one.available) turn.done(one.answer);
+    else turn.broken("This answer is no longer available: a document behind it has changed, or is no longer yours to read.");
+  }
+  await refreshConversations();
+}
+
+function addTurn(question) {
+  const turn = new Turn(question, attempt);
+  byId("thread").append(turn.element);
+  document.body.classList.add("answered");
+  byId("question").value = "";
+  byId("question").placeholder = "Ask on";
+  return turn;
+}
+
 /* Asking */
 
 async function ask(event) {
   event?.preventDefault();
   const question = byId("question").value.trim();
-  if (!question) return;
-  const number = ++state.asked;
-  const reply = byId("reply");
+  if (!question || state.writing) return;
   closePassage();
-  reply.setAttribute("aria-busy", "true");
-  byId("ask").disabled = true;
+  const writing = new AbortController();
+  state.writing = writing;
+  byId("ask").hidden = true;
+  byId("stop").hidden = false;
   await attempt(async () => {
-    const answer = await call("POST", "/v1/ask", { question });
-    if (number !== state.asked || !state.csrf) return;
-    reply.replaceChildren(...(answer.abstained ? abstention(answer) : grounded(answer)));
-    reply.hidden = false;
-    document.body.classList.add("answered");
-    byId("question").value = "";
-    byId("question").placeholder = "Ask something else";
+    const conversationId = await conversation();
+    if (writing.signal.aborted) return;
+    const turn = addTurn(question);
+    turn.element.scrollIntoView({ block: "start", behavior: "smooth" });
+    await write(turn, { question, conversation_id: conversationId }, writing.signal);
   });
-  reply.removeAttribute("aria-busy");
-  byId("ask").disabled = false;
+  state.writing = null;
+  byId("ask").hidden = false;
+  byId("stop").hidden = true;
+  if (session.csrf && !byId("desk").hidden) await attempt(refreshConversations);
 }
 
-function grounded(answer) {
-  const citations = new Map(answer.citations.map((citation) => [citation.marker, citation]));
-  const sources = new Set(answer.citations.map((citation) => citation.document_id)).size;
-  return [
-    make("h2", { class: "asked", dir: "auto" }, answer.question),
-    make("p", { class: "answer", dir: "auto" }, ...withMarkers(answer.answer, citations)),
-    made(answer, sources === 1 ? "One source" : `${sources} sources`),
-    make("ol", { class: "footnotes", "aria-label": "Footnotes" }, ...answer.citations.map(footnote)),
-  ];
-}
-
-/** The answer's text, each `[n]` that names a citation become a superscript after the sentence's full stop. */
-function withMarkers(text, citations) {
-  const parts = [];
-  let done = 0;
-  for (const match of text.matchAll(/\s?((?:\[\d+\])+)([.,;:!?…。]*)/gu)) {
-    const numbers = Array.from(match[1].matchAll(/\d+/g), ([digits]) => Number(digits));
-    if (!numbers.every((number) => citations.has(number))) continue;
-    parts.push(text.slice(done, match.index) + match[2], ...numbers.map((number) => marker(citations.get(number))));
-    done = match.index + match[0].length;
+/** Let one answer be written into its turn; what broke it off is said there, or by the caller. */
+async function write(turn, body, signal) {
+  try {
+    await stream("/v1/ask", body, {
+      passages: (found) => turn.passages(found),
+      sentence: (one) => turn.sentence(one),
+      done: (answer) => turn.done(answer),
+    }, signal);
+  } catch (error) {
+    turn.broken(signal.aborted ? "Stopped." : "No answer.");
+    if (!signal.aborted) throw error;
   }
-  return [...parts, text.slice(done)];
-}
-
-function marker(citation) {
-  const element = button("marker", String(citation.marker), (opener) => openPassage(citation, opener));
-  element.setAttribute("aria-label", `Footnote ${citation.marker}: ${citation.title || citation.external_id}`);
-  element.setAttribute("aria-expanded", "false");
-  return element;
-}
-
-function footnote(citation) {
-  return make("li", {},
-    make("span", { class: "number", "aria-hidden": "true" }, String(citation.marker)),
-    make("div", {},
-      button("title", citation.title || citation.external_id, (opener) => openPassage(citation, opener)),
-      make("p", { class: "where" }, place(citation)),
-      make("blockquote", { dir: "auto" }, citation.quote)));
-}
-
-function abstention(answer) {
-  const [title, explanation] = REASONS[answer.reason] ?? ["I cannot answer this.", answer.answer];
-  const box = make("div", { class: "abstained" }, make("h2", {}, title), make("p", {}, explanation));
-  if (answer.nearest?.length) {
-    const items = answer.nearest.map((near) => make("li", {}, documentButton(near), make("p", { class: "where" }, near.external_id)));
-    box.append(make("p", { class: "label" }, "What comes closest"), make("ul", { class: "nearest" }, ...items));
-  }
-  return [
-    make("h2", { class: "asked", dir: "auto" }, answer.question),
-    box,
-    made(answer),
-  ];
-}
-
-/** How an answer came about, in one line. */
-function made(answer, ...parts) {
-  const planted = answer.safety.passages.length;
-  if (planted) parts.push(`${planted === 1 ? "one document was" : `${planted} documents were`} kept out: text in it gives the assistant orders`);
-  return make("p", { class: "made" }, [...parts, seconds(answer.timings_ms.total), `on record as ${answer.audit_id}`].join(" · "));
-}
-
-function place(citation) {
-  const heading = citation.heading.filter((part) => part !== citation.title).join(" › ");
-  return [heading, citation.page ? `page ${citation.page}` : "", citation.external_id].filter(Boolean).join(" · ");
-}
-
-function seconds(milliseconds) {
-  return milliseconds < 1000 ? `${Math.max(1, Math.round(milliseconds))} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
-}
-
-/* Reading */
-
-/** Open the document behind a citation, its passage marked. */
-async function openPassage(citation, opener) {
-  await openDocument(citation, opener, place(citation), citation);
-}
-
-async function openDocument(about, opener, where, citation) {
-  const number = ++state.opened;
-  await attempt(async () => {
-    const shown = await call("GET", `/v1/documents/${encodeURIComponent(about.document_id)}/text`);
-    if (number !== state.opened || !state.csrf) return;
-    closePassage();
-    state.opener = opener;
-    opener.setAttribute("aria-expanded", "true");
-    byId("passage-title").textContent = shown.title || shown.external_id;
-    byId("passage-where").textContent = where;
-    byId("passage").hidden = false;
-    byId("room").classList.add("reading");
-    const mark = layOut(shown, citation);
-    const target = mark ?? byId("passage-title");
-    target.focus({ preventScroll: true });
-    // Only the panel scrolls: the answer stays where the reader left it.
-    byId("passage-text").scrollTop = mark ? mark.offsetTop - byId("passage-text").clientHeight / 3 : 0;
-  });
-}
-
-/** Fill the panel; returns the mark around the citation's span, or null where there is none to mark.
-
-    Offsets count code points, and JavaScript's own count UTF-16 units: a string is taken apart before it is cut. */
-function layOut(shown, citation) {
-  const points = Array.from(shown.text);
-  const holds = citation && points.slice(citation.start, citation.end).join("") === citation.quote;
-  const note = byId("passage-note");
-  note.hidden = !citation || holds;
-  note.textContent = note.hidden ? "" : "This document has changed since the answer was given. Ask again to see the passage.";
-  if (!holds) {
-    byId("passage-text").replaceChildren(shown.text);
-    return null;
-  }
-  const mark = make("mark", { tabindex: "-1" }, citation.quote);
-  byId("passage-text").replaceChildren(points.slice(0, citation.start).join(""), mark, points.slice(citation.end).join(""));
-  return mark;
-}
-
-function closePassage() {
-  byId("passage").hidden = true;
-  byId("room").classList.remove("reading");
-  byId("passage-text").replaceChildren();
-  state.opener?.setAttribute("aria-expanded", "false");
-  state.opener?.focus();
-  state.opener = null;
 }
 
 /* Documents */
 
-async function showDocuments(readable) {
-  byId("library").hidden = !readable;
-  state.documents = readable ? await call("GET", "/v1/documents") : [];
-  byId("library-count").textContent = `(${state.documents.length})`;
-  listDocuments();
+async function showDocuments() {
+  await attempt(async () => {
+    state.documents = await call("GET", "/v1/documents");
+    byId("library-count").textContent = `(${state.documents.length})`;
+    listDocuments();
+  });
 }
 
 function listDocuments() {
   const wanted = byId("library-filter").value.trim().toLocaleLowerCase();
   const found = state.documents.filter((one) => `${one.title} ${one.external_id}`.toLocaleLowerCase().includes(wanted));
-  byId("library-list").replaceChildren(...found.map((one) => make("li", {}, documentButton(one), make("p", { class: "where" }, one.external_id))));
-}
-
-function documentButton(about) {
-  return button("title", about.title || about.external_id, (opener) => openDocument(about, opener, about.external_id, null));
+  byId("library-list").replaceChildren(...found.map((one) => make("li", {},
+    button("title", one.title || one.external_id, (opener) => attempt(() => openDocument(one, opener, one.external_id, null))),
+    make("p", { class: "where" }, one.external_id))));
 }
 
 /* Wiring */
 
+function closeDrawer() {
+  document.body.classList.remove("shelved");
+  byId("drawer").setAttribute("aria-expanded", "false");
+}
+
 byId("sign-in-form").addEventListener("submit", signIn);
 byId("sign-out").addEventListener("click", signOut);
 byId("ask-form").addEventListener("submit", ask);
+byId("stop").addEventListener("click", () => state.writing?.abort());
 byId("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) ask(event);
 });
@@ -310,12 +227,20 @@ for (const hint of byId("hints").children) {
     ask();
   });
 }
+for (const tab of byId("views").children) tab.addEventListener("click", () => show(tab.dataset.view));
+byId("new-conversation").addEventListener("click", newConversation);
+byId("drawer").addEventListener("click", () => {
+  const open = document.body.classList.toggle("shelved");
+  byId("drawer").setAttribute("aria-expanded", String(open));
+});
 byId("library-filter").addEventListener("input", listDocuments);
 byId("passage-close").addEventListener("click", closePassage);
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !byId("passage").hidden) closePassage();
+  if (event.key !== "Escape") return;
+  if (!byId("passage").hidden) closePassage();
+  else closeDrawer();
 });
 window.addEventListener("hashchange", () => location.hash.includes("key=") && attempt(start));
 attempt(start).then(() => {
-  if (byId("desk").hidden) showSignIn();
+  if (!session.csrf) showSignIn();
 });
