@@ -69,7 +69,8 @@ class ModelAnswerer:
         return ChatRequest(
             max_tokens=self.limits.max_tokens,
             deadline_s=self.limits.deadline_s,
-            patience_s=self.limits.patience_s,
+            # Nobody waits for a batch, so it waits its turn in the model's queue.
+            patience_s=self.limits.deadline_s if writing.priority else self.limits.patience_s,
             priority=writing.priority,
             cache_salt=writing.cache_salt,
             regex=marked_regex(len(prompt.order)) if self.enforce_markers else None,
