@@ -5,29 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 
-@dataclass
 class Pool:
     """Runs what it is given on `threads` threads while at most `waiting` more wait."""
 
-    threads: int
-    waiting: int
-    name: str
-    _room: threading.BoundedSemaphore = field(init=False, repr=False)
-    _executor: ThreadPoolExecutor = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._room = threading.BoundedSemaphore(self.threads + self.waiting)
-        self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix=self.name)
+    def __init__(self, threads: int, waiting: int, name: str) -> None:
+        self._most = threads + waiting
+        self._taken = 0
+        self._counting = threading.Lock()
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     def submit(self, work: Callable[[], None]) -> bool:
         """Run `work`, which lets no error out, soon; False, and nothing is run, where too much waits already."""
-        if not self._room.acquire(blocking=False):
-            return False
+        with self._counting:
+            if self._taken >= self._most:
+                return False
+            self._taken += 1
         self._executor.submit(self._run, work)
         return True
+
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        with self._counting:
+            return self._taken == 0
 
     def close(self) -> None:
         """Finish what runs and what waits."""
@@ -37,4 +38,5 @@ class Pool:
         try:
             work()
         finally:
-            self._room.release()
+            with self._counting:
+                self._taken -= 1
