@@ -7,12 +7,13 @@ on its fencing token (short). Whoever was stopped past its lease finds its token
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Update, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from catalog.database import Catalog
@@ -71,19 +72,15 @@ class JobQueue:
         A job whose `once_key` one that waits or runs already bears is not added: that one's id is returned.
         """
         now = database_now(session)
-        waiting = _by_once_key(session, [job.once_key for job in jobs if job.once_key])
-        ids = []
-        for position, job in enumerate(jobs):
-            job_id = waiting.get(job.once_key or "")
-            if job_id is None:
-                # Its position first, so that jobs of one moment keep the order they were given in.
-                job_id = f"{position:08x}{uuid.uuid4().hex[8:]}"
-                session.add(JobRow(id=job_id, **vars(job), not_before=now, created_at=now))
-                if job.once_key:
-                    waiting[job.once_key] = job_id
-            ids.append(job_id)
+        # Its position first, so that jobs of one moment keep the order they were given in.
+        ids = [f"{position:08x}{uuid.uuid4().hex[8:]}" for position in range(len(jobs))]
+        rows = [
+            JobRow(id=job_id, **vars(job), not_before=now, created_at=now)
+            for job_id, job in zip(ids, jobs, strict=True)
+        ]
+        session.add_all(row for row in rows if row.once_key is None)
         session.flush()
-        return ids
+        return [row.id if row.once_key is None else _once(session, row, row.once_key) for row in rows]
 
     def claim(self, worker: str, queues: Sequence[str], job_id: str | None = None) -> ClaimedJob | None:
         """Take the job whose turn it is, or the one named; None when there is none to take."""
@@ -170,6 +167,11 @@ class JobQueue:
             end = _settle("cancelled", database_now(session))
             _administer(session, job_id, ("queued", "running"), end, "There is nothing left to cancel.")
 
+    def supersede(self, session: Session, kind: str, subject_ids: Sequence[str]) -> None:
+        """Cancel the jobs of these subjects in the caller's transaction: newer ones take their place."""
+        ours = (JobRow.kind == kind, JobRow.subject_id.in_(subject_ids), JobRow.state != "done")
+        session.execute(_settle("cancelled", database_now(session)).values(cause="superseded").where(*ours))
+
     def forget_settled(self, older_than: timedelta) -> int:
         """Delete jobs that were done or cancelled long ago; dead letters stay until somebody acts."""
         with self.catalog.write() as session:
@@ -222,6 +224,16 @@ def _waiting(cause: str | None) -> Update:
     )
 
 
-def _by_once_key(session: Session, keys: Iterable[str]) -> dict[str, str]:
-    rows = session.execute(select(JobRow.once_key, JobRow.id).where(JobRow.once_key.in_(list(keys))))
-    return {key: job_id for key, job_id in rows if key}
+def _once(session: Session, row: JobRow, key: str) -> str:
+    """Add a job unless one with its key waits or runs; returns the id of whichever it is."""
+    present = select(JobRow.id).where(JobRow.once_key == key)
+    found = session.scalar(present)
+    if found is not None:
+        return found
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        # Another process has added it since we looked.
+        return session.scalars(present).one()
+    return row.id

@@ -97,7 +97,7 @@ def progress(catalog: Catalog, group_id: str) -> Progress:
     """How far a group is. The estimate takes what is left to go on as fast as what is settled went."""
     counts = select(JobRow.state, func.count()).where(JobRow.group_id == group_id).group_by(JobRow.state)
     with catalog.read() as session:
-        states = dict(session.execute(counts).tuples().all())
+        states: dict[str, int] = {row[0]: row[1] for row in session.execute(counts)}
         eta = _eta(session, group_id, states)
     return Progress(states, eta)
 

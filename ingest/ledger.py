@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, true, update
 from sqlalchemy.orm import Session
 
 from catalog.database import Catalog, bump_epoch
+from catalog.jobs import ArrivalRow
 from catalog.models import AccessSet, ChunkRow, Document, DocumentVersion, Grant, Source, Vector
 from core.documents import Chunk
 from core.errors import Conflict, UnreadableDocument
@@ -20,8 +22,17 @@ from core.principals import Grantee, parse_grantee
 from governance.access.rules import Decision
 from governance.access.sets import effective_set, intern_lists
 from governance.doors import maintenance
+from governance.safety.sensitive import Span
+from governance.searchable import searchable_texts
 
 _SLICE = 200
+
+Fence = Callable[[Session], None]
+"""Called in each writing transaction; raises `LeaseLost` where the writer may no longer write."""
+
+
+def no_fence(session: Session) -> None:
+    """Nobody can take the work over: it is done in the process that was asked for it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,12 @@ class Prepared:
     chunks: tuple[Chunk, ...]
     chunk_languages: tuple[str, ...]
     vector_hashes: tuple[str, ...]
+    sensitive: tuple[Span, ...]
+
+    def embedded(self) -> dict[str, str]:
+        """What is embedded and indexed of its chunks, by the key of the vector."""
+        texts = searchable_texts(self.title, self.chunks, self.text, self.sensitive)
+        return dict(zip(self.vector_hashes, texts, strict=True))
 
 
 @dataclass(frozen=True)
@@ -71,12 +88,19 @@ class Staged:
 
 
 class Ledger:
-    """The documents of one source. Every method is one short transaction."""
+    """The documents of one source. Every method is one short transaction; what it writes, it writes behind `fence`."""
 
-    def __init__(self, catalog: Catalog, source: str, uri: str) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, source: str, uri: str, fence: Fence = no_fence) -> None:
+        self._catalog, self._fence = catalog, fence
         self._source, self._uri = source, uri
         self._texts = maintenance(catalog, "ingestion")
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A writing transaction behind the fence, for what has to change with the source's documents."""
+        with self._catalog.write() as session:
+            self._fence(session)
+            yield session
 
     def remembered(self) -> tuple[list[Grantee], str | None]:
         """The `--allow` and `--access` of the source's last ingest; nothing for a new source."""
@@ -89,7 +113,7 @@ class Ledger:
 
         Raises `Conflict` if the name is that of a source of another kind, whose rules would take over.
         """
-        with self._catalog.write() as session:
+        with self.writing() as session:
             row = session.scalar(select(Source).where(Source.name == self._source))
             if row is None:
                 row = Source(name=self._source)
@@ -98,8 +122,8 @@ class Ledger:
                 raise Conflict(f"The source {self._source!r} already holds documents of {row.uri}; name another one.")
             row.uri, row.allow, row.access_file = self._uri, sorted(map(str, allow)), access_file
 
-    def known(self) -> dict[str, Known]:
-        """Every document of the source that is not deleted, by external id."""
+    def known(self, external_id: str | None = None) -> dict[str, Known]:
+        """Every document of the source that is not deleted, or the one named, by external id."""
         query = (
             select(
                 Document.id.label("document_id"),
@@ -117,6 +141,8 @@ class Ledger:
             .join(AccessSet, AccessSet.id == Document.source_set_id)
             .where(Source.name == self._source, Document.state != "deleted")
         )
+        if external_id is not None:
+            query = query.where(Document.external_id == external_id)
         with self._catalog.read() as session:
             return {row.external_id: Known(**row._mapping) for row in session.execute(query)}
 
@@ -124,7 +150,7 @@ class Ledger:
         """Let the source's present rules hold for documents it already has; returns how many changed audience."""
         changed = 0
         for at in range(0, len(decisions), _SLICE):
-            with self._catalog.write() as session:
+            with self.writing() as session:
                 epoch = bump_epoch(session)
                 for known, decision in decisions[at : at + _SLICE]:
                     set_id = intern_lists(session, decision.lists)
@@ -140,7 +166,7 @@ class Ledger:
 
         A version that was readable before stays readable.
         """
-        with self._catalog.write() as session:
+        with self.writing() as session:
             epoch = bump_epoch(session)
             document = self._document(session, external_id, uri, decision, epoch)
             document.state, document.failure_verdict, document.failure_cause = "failed", error.verdict, error.reason
@@ -152,7 +178,7 @@ class Ledger:
     ) -> list[Staged]:
         """Write new versions of these documents, their chunks and vectors, beside what readers see."""
         staged = []
-        with self._catalog.write() as session:
+        with self.writing() as session:
             for hash_, vector in vectors.items():
                 session.add(Vector(hash=hash_, fingerprint=fingerprint, data=vector.astype("<f2").tobytes()))
             for prepared in batch:
@@ -165,7 +191,7 @@ class Ledger:
                 )
                 session.add(version)
                 session.flush()
-                self._texts.store(session, version.id, prepared.text)
+                self._texts.store(session, version.id, prepared.text, prepared.sensitive)
                 rows = [_chunk_row(version.id, prepared, index) for index in range(len(prepared.chunks))]
                 session.add_all(rows)
                 session.flush()
@@ -174,10 +200,14 @@ class Ledger:
                 )
         return staged
 
-    def publish(self, staged: Sequence[Staged]) -> list[int]:
-        """Make staged versions the current ones; returns the rows of the versions they replace."""
+    def publish(self, staged: Sequence[Staged], also: Fence = no_fence) -> list[int]:
+        """Make staged versions the current ones; returns the rows of the versions they replace.
+
+        `also` changes what must change in the same transaction, or refuses all of it.
+        """
         replaced: list[int] = []
-        with self._catalog.write() as session:
+        with self.writing() as session:
+            also(session)
             epoch = bump_epoch(session)
             for one in staged:
                 document, prepared = session.get_one(Document, one.document_id), one.prepared
@@ -195,7 +225,7 @@ class Ledger:
 
     def move(self, known: Known, external_id: str, uri: str, decision: Decision) -> None:
         """Give a document another place: its text, vectors and grants stay, the rules of the new place hold."""
-        with self._catalog.write() as session:
+        with self.writing() as session:
             epoch = bump_epoch(session)
             for gone in session.scalars(
                 select(Document)
@@ -240,7 +270,9 @@ class Ledger:
         return document
 
 
-def delete_documents(catalog: Catalog, document_ids: Sequence[str]) -> tuple[list[int], list[str]]:
+def delete_documents(
+    catalog: Catalog, document_ids: Sequence[str], fence: Fence = no_fence
+) -> tuple[list[int], list[str]]:
     """Take documents out of everybody's sight and forget their text; returns their rows and their bytes' hashes.
 
     What stays is a tombstone: the id, so that a document that comes back is the same one, and revocations by hand.
@@ -250,6 +282,7 @@ def delete_documents(catalog: Catalog, document_ids: Sequence[str]) -> tuple[lis
     texts = maintenance(catalog, "ingestion")
     for at in range(0, len(document_ids), _SLICE):
         with catalog.write() as session:
+            fence(session)
             epoch = bump_epoch(session)
             for document_id in document_ids[at : at + _SLICE]:
                 document = session.get_one(Document, document_id)
@@ -271,27 +304,29 @@ def delete_documents(catalog: Catalog, document_ids: Sequence[str]) -> tuple[lis
                 document.changed_epoch, document.updated_at = epoch, datetime.now(UTC)
             live = select(DocumentVersion.content_hash).join(Document).where(Document.state != "deleted")
             shared = set(session.scalars(live.where(DocumentVersion.content_hash.in_(hashes))))
+            shared |= set(session.scalars(select(ArrivalRow.blob).where(ArrivalRow.blob.in_(hashes))))
             hashes = [hash_ for hash_ in hashes if hash_ not in shared]
     return rows, hashes
 
 
-def abandon_unpublished(catalog: Catalog) -> int:
-    """Forget versions that an interrupted run staged and never published; returns how many there were."""
+def abandon_unpublished(catalog: Catalog, document_id: str | None = None) -> int:
+    """Forget versions that an interrupted run staged and never published, of all documents or one; returns how many."""
+    ours = Document.id == document_id if document_id is not None else true()
     texts = maintenance(catalog, "ingestion")
     with catalog.write() as session:
         versions = session.scalars(
             select(DocumentVersion.id)
             .join(Document, Document.id == DocumentVersion.document_id)
-            .where(DocumentVersion.number > Document.version)
+            .where(ours, DocumentVersion.number > Document.version)
         ).all()
         for version_id in versions:
             _drop_chunks(session, version_id)
         texts.forget(session, versions)
         session.execute(delete(DocumentVersion).where(DocumentVersion.id.in_(versions)))
-        never = select(Document.id).where(Document.state == "pending", Document.version == 0)
+        never = select(Document.id).where(ours, Document.state == "pending", Document.version == 0)
         session.execute(delete(Grant).where(Grant.document_id.in_(never)))
-        session.execute(delete(Document).where(Document.state == "pending", Document.version == 0))
-        session.execute(update(Document).where(Document.state == "pending").values(state="deleted"))
+        session.execute(delete(Document).where(ours, Document.state == "pending", Document.version == 0))
+        session.execute(update(Document).where(ours, Document.state == "pending").values(state="deleted"))
     return len(versions)
 
 

@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 from catalog.blobs import Blobs
 from catalog.database import Catalog
 from catalog.lock import writer_lock
-from core.documents import Parsed, content_hash, embedding_text
+from core.documents import Parsed, content_hash
 from core.errors import UnreadableDocument
 from governance.access.rules import Decision
 from governance.access.sets import lists_digest
+from governance.safety.sensitive import sensitive_spans
+from governance.searchable import searchable_texts
 from inference.encoder import Encoder
 from inference.language import detect
 from ingest.chunking import chunk
@@ -155,7 +157,7 @@ class Ingestion:
         # Access first: new content of a document must never meet the rules of yesterday.
         concerned = [one for key, one in known.items() if listing.complete or key in listed]
         decided = [(one, listing.decide(one.external_id)) for one in concerned]
-        stale = [(one, decision) for one, decision in decided if decision and _differs(one, decision)]
+        stale = [(one, decision) for one, decision in decided if decision and differs(one, decision)]
         report = IngestReport(source)
         report.access_changed = ledger.apply_access(stale)
         missing = {key: one for key, one in known.items() if key not in listed} if listing.complete else {}
@@ -175,7 +177,7 @@ class Ingestion:
         def read() -> None:
             try:
                 with closing(self.open_parser()) as parser:
-                    missing = _by_content(run.missing)
+                    missing = by_content(run.missing)
                     for item in listing.items:
                         if stop.is_set():
                             return
@@ -199,45 +201,45 @@ class Ingestion:
         """Find out what has become of one item, reading no more of it than that takes."""
         try:
             data = item.load()
-        except OSError as error:
-            reason = f"the file could not be read ({error.strerror or error}); check its permissions"
-            return _Seen(item, known, error=UnreadableDocument("unreadable", reason))
-        except UnreadableDocument as error:
-            return _Seen(item, known, error=error)
+        except (OSError, UnreadableDocument) as error:
+            return _Seen(item, known, error=unreadable(error))
         seen = _Seen(item, known, content_hash(data), len(data))
-        if known is not None and _unchanged(known, seen.content_hash):
+        if known is not None and unchanged(known, seen.content_hash):
             return seen
         moved_from = missing.pop((seen.content_hash, Path(item.external_id).suffix), None) if known is None else None
         if moved_from is not None:
             return _Seen(item, known, seen.content_hash, seen.size_bytes, moved_from=moved_from)
         try:
-            prepared = self._prepare(item, parser.parse(data, Path(item.external_id).name), seen)
+            prepared = self.prepare(item, parser.parse(data, Path(item.external_id).name), data)
         except UnreadableDocument as error:
             return _Seen(item, known, seen.content_hash, seen.size_bytes, error=error)
         self.blobs.keep(data)
         return _Seen(item, known, seen.content_hash, seen.size_bytes, prepared=prepared)
 
-    def _prepare(self, item: Item, parsed: Parsed, seen: _Seen) -> Prepared:
+    def prepare(self, item: Item, parsed: Parsed, data: bytes) -> Prepared:
+        """Cut a parsed document into chunks; raises `UnreadableDocument` if that leaves none."""
         title = parsed.title or short_title(Path(item.external_id).stem)
         parsed = Parsed(parsed.text, parsed.blocks, title, parsed.media_type, parsed.metadata)
         chunks = tuple(chunk(parsed, self.encoder.count_tokens, self.encoder.window_tokens))
         if not chunks:
             raise UnreadableDocument("empty", "the document holds no text")
         language = detect(parsed.text[:4000])
+        sensitive = sensitive_spans(parsed.text)
         return Prepared(
             external_id=item.external_id,
             uri=item.uri,
             decision=item.decision,
-            content_hash=seen.content_hash,
+            content_hash=content_hash(data),
             parser=PARSER_VERSION,
-            size_bytes=seen.size_bytes,
+            size_bytes=len(data),
             title=title,
             media_type=parsed.media_type,
             language=language,
             text=parsed.text,
             chunks=chunks,
             chunk_languages=tuple(detect(parsed.text[one.start : one.end]) for one in chunks),
-            vector_hashes=tuple(content_hash(embedding_text(title, one, parsed.text)) for one in chunks),
+            vector_hashes=tuple(map(content_hash, searchable_texts(title, chunks, parsed.text, sensitive))),
+            sensitive=sensitive,
         )
 
     def _take(self, ledger: Ledger, run: _Run, seen: _Seen) -> None:
@@ -285,11 +287,7 @@ class Ingestion:
         run.batch.clear()
 
     def _embed(self, ledger: Ledger, batch: Iterable[Prepared]) -> dict[str, NDArray[np.float16]]:
-        texts = {
-            hash_: embedding_text(prepared.title, one, prepared.text)
-            for prepared in batch
-            for hash_, one in zip(prepared.vector_hashes, prepared.chunks, strict=True)
-        }
+        texts = {hash_: text for prepared in batch for hash_, text in prepared.embedded().items()}
         missing = ledger.missing_vectors(texts, self.encoder.fingerprint)
         vectors = self.encoder.encode([texts[hash_] for hash_ in missing]).astype(np.float16)
         return dict(zip(missing, vectors, strict=True))
@@ -303,7 +301,7 @@ class Ingestion:
         run.report.deleted, run.report.missing = len(gone), 0
 
 
-def _by_content(missing: dict[str, Known]) -> dict[_Content, Known]:
+def by_content(missing: dict[str, Known]) -> dict[_Content, Known]:
     """Documents whose files are gone, by what a moved file shares with them; of several the first by external id."""
     found: dict[_Content, Known] = {}
     for _, one in sorted(missing.items()):
@@ -312,10 +310,20 @@ def _by_content(missing: dict[str, Known]) -> dict[_Content, Known]:
     return found
 
 
-def _differs(known: Known, decision: Decision) -> bool:
+def unreadable(error: OSError | UnreadableDocument) -> UnreadableDocument:
+    """Why an item's bytes could not be had, as its owner is told."""
+    if isinstance(error, UnreadableDocument):
+        return error
+    reason = f"the file could not be read ({error.strerror or error}); check its permissions"
+    return UnreadableDocument("unreadable", reason)
+
+
+def differs(known: Known, decision: Decision) -> bool:
+    """Whether a document's present rules are others than these."""
     return known.rule != decision.rule or known.access_digest != lists_digest(decision.lists)
 
 
-def _unchanged(known: Known, hash_: str) -> bool:
+def unchanged(known: Known, hash_: str) -> bool:
+    """Whether these bytes have been read already, with a result that reading them again would only repeat."""
     settled = known.state == "ready" or (known.state == "failed" and known.failure_verdict not in PASSING_VERDICTS)
     return settled and known.content_hash == hash_ and known.parser == PARSER_VERSION

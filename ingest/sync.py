@@ -12,8 +12,8 @@ from core.errors import Conflict, UnreadableDocument
 from core.principals import Grantee
 from governance.access.membership import unknown
 from governance.access.rules import AccessLists
-from ingest.folder import Folder, FolderFile, read_folder
-from ingest.ledger import Known, Ledger
+from ingest.folder import Folder, read_folder
+from ingest.ledger import Fence, Known, Ledger, no_fence
 from ingest.pipeline import Ingestion, Item, Listing, Progress
 from ingest.report import IngestReport, PlannedChange
 
@@ -42,7 +42,7 @@ def sync_folder(
 
     Raises `WrongUsage` for a missing path or invalid rules and `Conflict` for a refused prune, before any change.
     """
-    ledger, folder, allow, access_file = _open(ingestion, home, request)
+    ledger, folder, allow, access_file = opened(ingestion, home, request)
     known = ledger.known()
     if not folder.files and known and request.prune == "no":
         report = IngestReport(request.source, missing=len(known))
@@ -52,7 +52,7 @@ def sync_folder(
         )
         return report
     if request.prune == "yes":
-        _refuse_large_prune(folder, known)
+        refuse_large_prune(folder, known)
     ledger.register(allow, access_file)
     report = ingestion.run(ledger, request.source, _listing(folder, max_bytes), request.prune != "no", progress)
     report.warnings.extend(_unknown_names(ingestion, folder))
@@ -61,7 +61,7 @@ def sync_folder(
 
 def plan_folder(ingestion: Ingestion, home: Path, request: FolderRequest) -> IngestReport:
     """What `sync_folder` would change and who could then read what, changing nothing."""
-    ledger, folder, _, _ = _open(ingestion, home, request)
+    ledger, folder, _, _ = opened(ingestion, home, request)
     known = ledger.known()
     report = IngestReport(request.source, plan=[])
     plan: list[PlannedChange] = []
@@ -80,10 +80,11 @@ def plan_folder(ingestion: Ingestion, home: Path, request: FolderRequest) -> Ing
     return report
 
 
-def _open(
-    ingestion: Ingestion, home: Path, request: FolderRequest
+def opened(
+    ingestion: Ingestion, home: Path, request: FolderRequest, fence: Fence = no_fence
 ) -> tuple[Ledger, Folder, Sequence[Grantee], str | None]:
-    ledger = Ledger(ingestion.catalog, request.source, request.path.as_uri())
+    """The source's ledger, what its folder holds now, and the `--allow` and `--access` that hold for it."""
+    ledger = Ledger(ingestion.catalog, request.source, request.path.as_uri(), fence)
     allow, access_file = ledger.remembered()
     if request.allow is not None:
         allow = list(request.allow)
@@ -95,26 +96,29 @@ def _open(
 
 def _listing(folder: Folder, max_bytes: int) -> Listing:
     items = [
-        Item(file.external_id, file.path.as_uri(), folder.decide(file.external_id), _loader(file, max_bytes))
+        Item(file.external_id, file.path.as_uri(), folder.decide(file.external_id), loader(file.path, max_bytes))
         for file in folder.files
     ]
     return Listing(items, folder.decide_known, complete=True)
 
 
-def _loader(file: FolderFile, max_bytes: int) -> Callable[[], bytes]:
+def loader(path: Path, max_bytes: int) -> Callable[[], bytes]:
+    """Reads a file when called; raises `OSError`, or `UnreadableDocument` for one that is too large."""
+
     def load() -> bytes:
-        size = file.path.stat().st_size
+        size = path.stat().st_size
         if size > max_bytes:
             raise UnreadableDocument(
                 "too_large",
                 f"the file has {size:,} bytes and the limit is {max_bytes:,}; split it, or raise max_document_bytes",
             )
-        return file.path.read_bytes()
+        return path.read_bytes()
 
     return load
 
 
-def _refuse_large_prune(folder: Folder, known: dict[str, Known]) -> None:
+def refuse_large_prune(folder: Folder, known: dict[str, Known]) -> None:
+    """Raise `Conflict` if deleting what the folder no longer holds would take much of the source."""
     listed = {file.external_id for file in folder.files}
     missing = {one.content_hash for key, one in known.items() if key not in listed}
     count = len([key for key in known if key not in listed])

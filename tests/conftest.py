@@ -19,7 +19,7 @@ from core.settings import Settings
 from wiring.home import Home
 from wiring.lifecycle import init_home, open_home
 
-pytest_plugins = ["vllm_server"]
+pytest_plugins = ["vllm_server", "redis_server"]
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "eval"
 
 

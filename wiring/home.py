@@ -14,6 +14,7 @@ from catalog.database import Catalog, open_engine, sqlite_url
 from catalog.job_queue import JobQueue
 from core.settings import Settings
 from generation.answerer import Answerer
+from generation.batch.running import BatchRunner
 from generation.conversation.model_rewriting import ModelRewriter
 from generation.conversation.service import ConversationService, Rewriter, rewrite_by_words
 from generation.extractive import ExtractiveAnswerer
@@ -21,6 +22,10 @@ from generation.model_answerer import ModelAnswerer, ModelLimits, WithFallback
 from generation.service import AskService
 from governance.access.readable import ReadableRows
 from governance.audit import AuditLog, AuditReader, KeyStore, Report, verify
+from governance.batch_results import BatchResults
+from governance.batch_rows import BatchRows
+from governance.batch_sealing import BatchSealing
+from governance.batches import Batches
 from governance.conversations import Conversations
 from governance.disclosure import Disclosure
 from governance.doors import Gate
@@ -32,8 +37,10 @@ from inference.encoder import Encoder
 from inference.hashing import HashingEncoder
 from inference.language import detect
 from inference.vllm import VllmChat
+from ingest.arrivals import Arrivals
 from ingest.indexing import IndexPublisher
 from ingest.parsing.limits import Limits
+from ingest.parsing.pool import ParserPool
 from ingest.parsing.sandbox import SandboxedParser
 from ingest.pipeline import Ingestion
 from retrieval.index import IndexReader, IndexWriter
@@ -62,6 +69,8 @@ class Home:
             self.audit.close()
         if model := self.__dict__.get("chat_model"):
             model.close()
+        if parsers := self.__dict__.get("parsers"):
+            parsers.close()
         self.catalog.engine.dispose()
 
     @property
@@ -95,8 +104,12 @@ class Home:
         return JobQueue(self.catalog, timedelta(seconds=self.settings.job_lease_s), self.settings.job_attempts)
 
     @cached_property
+    def arrivals(self) -> Arrivals:
+        return Arrivals(self.catalog, self.jobs)
+
+    @cached_property
     def gate(self) -> Gate:
-        return Gate(self.catalog)
+        return Gate(self.catalog, self.settings.redaction)
 
     @cached_property
     def readable(self) -> ReadableRows:
@@ -170,6 +183,22 @@ class Home:
         return Conversations(self.catalog, Sealing(self.key_store), self.gate, self.audit)
 
     @cached_property
+    def batches(self) -> Batches:
+        return Batches(self.catalog, self._batch_sealing, self.audit)
+
+    @cached_property
+    def batch_results(self) -> BatchResults:
+        return BatchResults(self.catalog, self._batch_sealing, self.gate, self.audit)
+
+    @cached_property
+    def batch_runner(self) -> BatchRunner:
+        return BatchRunner(BatchRows(self.catalog, self._batch_sealing, self.settings.job_attempts), self.ask)
+
+    @property
+    def _batch_sealing(self) -> BatchSealing:
+        return BatchSealing(Sealing(self.key_store))
+
+    @cached_property
     def conversing(self) -> ConversationService:
         return ConversationService(self.ask, self.conversations, self.rewrite)
 
@@ -206,6 +235,10 @@ class Home:
             self.layout.lock,
             timedelta(seconds=self.settings.writer_wait_s),
         )
+
+    @cached_property
+    def parsers(self) -> ParserPool:
+        return ParserPool(self._open_parser)
 
     def _open_parser(self) -> SandboxedParser:
         return SandboxedParser(

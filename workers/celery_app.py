@@ -6,24 +6,29 @@ for is in the table, where leases recover what a killed process had, and the swe
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import redis
-from celery import Celery
+from celery import Celery, signals
+from celery.beat import EmbeddedService, Scheduler
 from kombu.exceptions import OperationalError
+from structlog.typing import FilteringBoundLogger
 
 from core.errors import Transient
 from core.logs import json_log
 from core.settings import Settings
 from wiring.home import Home
 from wiring.lifecycle import open_home
+from workers.doorbell import QUEUES
 from workers.run import run_next
 from workers.sweeping import sweep, waiting
 
-QUEUES = ("ingest", "batch", "upkeep")
+_PREFIX = "footnote."
 _RUN, _SWEEP = "footnote.run", "footnote.sweep"
 _PATIENCE_SECONDS = 2.0
 
@@ -66,9 +71,6 @@ def create_app(settings: Settings) -> Celery:
         }
     }
     return app
-
-
-_PREFIX = "footnote."
 
 
 def send(settings: Settings, jobs: Iterable[tuple[str, str]]) -> None:
@@ -130,6 +132,45 @@ def _client(url: str) -> Celery:
     return app
 
 
-def queue_names(queues: Sequence[str]) -> list[str]:
-    """The broker's names of these queues."""
-    return [f"{_PREFIX}{queue}" for queue in queues]
+def serve(settings: Settings, queues: Sequence[str], concurrency: int, beat: bool) -> int:
+    """Work until SIGTERM or SIGINT, which let the jobs in progress end; returns the exit code.
+
+    With `beat` this process also rings for the sweep, twice a lease; one in a cluster has to, more do no harm.
+    """
+    app = create_app(settings)
+    signals.setup_logging.connect(partial(_log_as_json, settings.log_level), weak=False)
+    worker = app.Worker(
+        hostname=f"footnote@{socket.gethostname()}-{os.getpid()}",
+        queues=[f"{_PREFIX}{queue}" for queue in queues],
+        concurrency=concurrency,
+        pool="prefork",
+        optimization="fair",
+        loglevel=settings.log_level.upper(),
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    if beat:
+        clock = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
+        clock.daemon = True
+        signals.worker_ready.connect(lambda **_: clock.start(), weak=False)
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _log_as_json(level: str, **_: object) -> None:
+    """Celery's own notes as ours: they name tasks, queues and processes, and no argument but a job's id."""
+    handler = _JsonHandler(json_log(level))
+    # Its notes on every message are less than our line on every job.
+    logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level.upper())), handlers=[handler], force=True)
+
+
+class _JsonHandler(logging.Handler):
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        note = {"logger": record.name, "message": record.getMessage()} | ({"error": error} if error else {})
+        self._log.log(record.levelno, "worker", **note)

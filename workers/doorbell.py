@@ -9,6 +9,8 @@ from sqlalchemy import select
 from catalog.jobs import JobRow
 from wiring.home import Home
 
+QUEUES = ("ingest", "batch", "upkeep")
+
 # What is not rung for now waits for the sweep, which rings where no message waits any more.
 RUNG_AT_ONCE = 1000
 
@@ -21,4 +23,4 @@ def ring(home: Home, job_ids: Sequence[str]) -> None:
 
     with home.catalog.read() as session:
         query = select(JobRow.queue, JobRow.id).where(JobRow.id.in_(job_ids[:RUNG_AT_ONCE]), JobRow.state == "queued")
-        send(home.settings, session.execute(query).tuples().all())
+        send(home.settings, [(queue, job_id) for queue, job_id in session.execute(query)])

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Sequence
+from datetime import timedelta
 
-from catalog.job_queue import database_now
-from catalog.jobs import JobRow
+from sqlalchemy import exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from catalog.job_queue import NewJob, database_now
+from catalog.jobs import ArrivalRow, JobRow, ScheduleRow
 from core.logs import json_log
 from wiring.home import Home
 from workers.doorbell import RUNG_AT_ONCE
 
+UPKEEP_EVERY = timedelta(minutes=15)
+
 
 def sweep(home: Home) -> None:
-    """Take jobs from workers that show no sign of life. Raises `Transient`."""
+    """Take jobs from workers that show no sign of life, and queue what is due. Raises `Transient`."""
     lost = home.jobs.sweep()
     if lost:
         json_log(home.settings.log_level).warning("jobs recovered", job_ids=lost)
+    with home.catalog.write() as session:
+        home.jobs.add(session, [*_due_syncs(session), *_due_upkeep(session)])
+
+
+def sync_job(source_id: int) -> NewJob:
+    """The job that brings a standing source in step; only one of a source waits or runs."""
+    return NewJob("source-sync", "ingest", str(source_id), once_key=f"source-sync:{source_id}")
 
 
 def waiting(home: Home, queue: str) -> list[str]:
@@ -26,3 +39,24 @@ def waiting(home: Home, queue: str) -> list[str]:
         )
         turn = ready.order_by(JobRow.priority, JobRow.created_at, JobRow.id)
         return list(session.scalars(turn.limit(RUNG_AT_ONCE)))
+
+
+def _due_syncs(session: Session) -> Sequence[NewJob]:
+    """Sources whose time has come and whose last documents are in: a slow one is not started over and over."""
+    now = database_now(session)
+    on_the_way = exists().where(
+        ArrivalRow.source_id == ScheduleRow.source_id,
+        JobRow.subject_id == ArrivalRow.id,
+        or_(JobRow.state == "queued", JobRow.state == "running"),
+    )
+    due = session.scalars(select(ScheduleRow).where(ScheduleRow.due_at <= now, ~on_the_way)).all()
+    for row in due:
+        row.due_at = now + timedelta(seconds=row.every_s) if row.every_s else None
+    return [sync_job(row.source_id) for row in due]
+
+
+def _due_upkeep(session: Session) -> Sequence[NewJob]:
+    last = session.scalar(select(func.max(JobRow.created_at)).where(JobRow.kind == "upkeep"))
+    if last is not None and database_now(session) - last < UPKEEP_EVERY:
+        return []
+    return [NewJob("upkeep", "upkeep", "home", once_key="upkeep")]

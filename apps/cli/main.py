@@ -11,6 +11,7 @@ from apps.cli import access, audit, documents, evaluation, index, keys, operatio
 from apps.cli.demo import demo
 from apps.cli.shell import failures_in_words, flags, say
 from apps.cli.vllm import vllm
+from apps.cli.worker import worker
 
 app = typer.Typer(
     name="footnote",
@@ -24,6 +25,7 @@ for room in (operations, documents, questions, evaluation):
     room.add_to(app)
 app.command()(demo)
 app.command()(vllm)
+app.command()(worker)
 app.add_typer(documents.app, name="documents", help="List, show and delete documents.")
 app.add_typer(people.groups, name="groups", help="Groups and their members.")
 app.add_typer(people.users, name="users", help="The people Footnote knows.")

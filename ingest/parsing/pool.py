@@ -1,0 +1,36 @@
+"""Parsers that stay for the next document: starting the process one works in takes longer than most documents."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ingest.parsing.sandbox import SandboxedParser
+
+
+class ParserPool:
+    """Parsers lent to one borrower at a time; as many are kept as were ever out at once."""
+
+    def __init__(self, open_parser: Callable[[], SandboxedParser]) -> None:
+        self._open = open_parser
+        self._idle: list[SandboxedParser] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def borrowed(self) -> Iterator[SandboxedParser]:
+        """A parser for one document or several."""
+        with self._lock:
+            parser = self._idle.pop() if self._idle else self._open()
+        try:
+            yield parser
+        finally:
+            with self._lock:
+                self._idle.append(parser)
+
+    def close(self) -> None:
+        """End the parsers that are idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for parser in idle:
+            parser.close()

@@ -1,0 +1,137 @@
+"""A standing source kept in step with its folder: what has changed is found here, and brought in by jobs of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from catalog.lock import writer_lock
+from core.documents import content_hash
+from core.errors import Conflict, WrongUsage
+from ingest.arrivals import Arrivals, Expected
+from ingest.folder import Folder, FolderFile
+from ingest.ledger import Fence, Known, Ledger, delete_documents
+from ingest.pipeline import Ingestion, by_content, differs, unchanged
+from ingest.sync import FolderRequest, opened, refuse_large_prune
+
+_SLICE = 200
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A source that stays: its name, where its documents are, and whether what goes there goes here too."""
+
+    name: str
+    uri: str
+    prune: bool
+
+
+@dataclass(frozen=True)
+class _Differences:
+    """How a folder differs from what the catalog has of it."""
+
+    changed: Sequence[FolderFile]
+    moved: Sequence[tuple[Known, FolderFile]]
+    gone: Sequence[Known]
+
+
+def sync_standing(
+    ingestion: Ingestion, arrivals: Arrivals, home: Path, source: Standing, group_id: str, fence: Fence
+) -> list[str]:
+    """Let the present rules and places hold at once, and queue a job for each document whose bytes have changed.
+
+    Returns the jobs' ids. Raises `WrongUsage` for a folder that is not there or invalid rules, and `Conflict` for a
+    folder that is suddenly empty or a prune that would take much, before any change.
+    """
+    request = FolderRequest(folder_of(source.uri), source.name, None, None, "yes" if source.prune else "no")
+    ledger, folder, _, _ = opened(ingestion, home, request, fence)
+    known = ledger.known()
+    if known and not folder.files:
+        raise Conflict(
+            f"{request.path} holds no files, but the source has {len(known)} documents. If it is a mount, mount it; "
+            "if they are meant to go, delete them. Nothing was changed."
+        )
+    if source.prune:
+        refuse_large_prune(folder, known)
+    found = _compare(folder, known)
+    with writer_lock(ingestion.lock_file, f"syncing {source.name}", ingestion.lock_wait):
+        _apply_rules(ledger, folder, known)
+        for one, file in found.moved:
+            ledger.move(one, file.external_id, file.path.as_uri(), folder.decide(file.external_id))
+        if source.prune:
+            _delete(ingestion, found.gone, fence)
+        return _queue(ledger, arrivals, source, folder, found.changed, group_id)
+
+
+def folder_of(uri: str) -> Path:
+    """The folder a source is kept in step with; raises `WrongUsage` for a source of another kind."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        raise WrongUsage(f"{uri} is no folder: only a folder can be kept in step.")
+    return Path(unquote(parts.path))
+
+
+def _compare(folder: Folder, known: dict[str, Known]) -> _Differences:
+    """Read and hash every file: an unchanged one costs that and nothing more."""
+    listed = {file.external_id for file in folder.files}
+    gone = {key: one for key, one in known.items() if key not in listed}
+    waiting = by_content(gone)
+    changed: list[FolderFile] = []
+    moved: list[tuple[Known, FolderFile]] = []
+    for file in folder.files:
+        hash_ = _hash(file)
+        before = known.get(file.external_id)
+        if before is not None and unchanged(before, hash_):
+            continue
+        earlier = waiting.pop((hash_, Path(file.external_id).suffix), None) if before is None else None
+        if earlier is None:
+            changed.append(file)
+        else:
+            moved.append((earlier, file))
+            del gone[earlier.external_id]
+    return _Differences(changed, moved, list(gone.values()))
+
+
+def _hash(file: FolderFile) -> str:
+    try:
+        return content_hash(file.path.read_bytes())
+    except OSError:
+        return ""  # the job that cannot read it either says why
+
+
+def _apply_rules(ledger: Ledger, folder: Folder, known: dict[str, Known]) -> None:
+    decided = [(one, folder.decide_known(one.external_id)) for one in known.values()]
+    ledger.apply_access([(one, decision) for one, decision in decided if decision and differs(one, decision)])
+
+
+def _delete(ingestion: Ingestion, gone: Sequence[Known], fence: Fence) -> None:
+    rows, hashes = delete_documents(ingestion.catalog, [one.document_id for one in gone], fence)
+    for name in hashes:
+        ingestion.blobs.forget(name)
+    ingestion.publisher.publish((), rows)
+
+
+def _queue(
+    ledger: Ledger,
+    arrivals: Arrivals,
+    source: Standing,
+    folder: Folder,
+    changed: Sequence[FolderFile],
+    group_id: str,
+) -> list[str]:
+    """Expect what has changed, and call off what was on its way in and is not there any more."""
+    listed = {file.external_id for file in folder.files}
+    left = sorted(arrivals.waiting(source.name) - listed)
+    with ledger.writing() as session:
+        arrivals.withdraw(session, source.name, left)
+    ids: list[str] = []
+    for at in range(0, len(changed), _SLICE):
+        documents = [
+            Expected(file.external_id, file.path.as_uri(), folder.decide(file.external_id))
+            for file in changed[at : at + _SLICE]
+        ]
+        with ledger.writing() as session:
+            ids += arrivals.expect(session, source.name, documents, group_id)
+    return ids

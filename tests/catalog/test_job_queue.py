@@ -1,0 +1,348 @@
+"""The queue of jobs, on both databases: a job is one worker's at a time, and is neither lost nor done twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select, update
+
+from catalog.database import Catalog
+from catalog.job_queue import WORKER_LOST, ClaimedJob, JobQueue, NewJob
+from catalog.job_records import count_jobs, find_job, list_jobs, oldest_queued, progress
+from catalog.jobs import JobRow
+from core.errors import Conflict, LeaseLost, NotFound, Transient
+
+LEASE = timedelta(seconds=30)
+
+
+@pytest.fixture
+def queue(catalog: Catalog) -> JobQueue:
+    return JobQueue(catalog, LEASE, attempts=3)
+
+
+def job(subject: str = "one", **more: object) -> NewJob:
+    return NewJob(**{"kind": "ingest", "queue": "ingest", "subject_id": subject, **more})  # type: ignore[arg-type]
+
+
+def claimed(queue: JobQueue) -> ClaimedJob:
+    found = queue.claim("worker", ["ingest"])
+    assert found is not None
+    return found
+
+
+def end_leases(catalog: Catalog) -> None:
+    """As if every worker had been silent for longer than a lease."""
+    with catalog.write() as session:
+        session.execute(update(JobRow).values(lease_until=datetime(2001, 1, 1, tzinfo=UTC)))
+
+
+def end_pauses(catalog: Catalog) -> None:
+    with catalog.write() as session:
+        session.execute(update(JobRow).values(not_before=datetime(2001, 1, 1, tzinfo=UTC)))
+
+
+def test_a_job_is_claimed_once_and_done(queue: JobQueue, catalog: Catalog) -> None:
+    [job_id] = queue.enqueue([job()])
+
+    mine = claimed(queue)
+
+    assert (mine.id, mine.subject_id, mine.attempt) == (job_id, "one", 1)
+    assert queue.claim("other", ["ingest"]) is None
+    assert find_job(catalog, job_id).state == "running"
+    queue.complete(mine)
+    view = find_job(catalog, job_id)
+    assert (view.state, view.finished_at is None, view.lease_until) == ("done", False, None)
+
+
+def test_jobs_are_claimed_by_priority_then_in_the_order_they_came(queue: JobQueue) -> None:
+    queue.enqueue([job(f"batch {number}", priority=10) for number in range(3)])
+    queue.enqueue([job(f"interactive {number}") for number in range(3)])
+
+    order = [claimed(queue).subject_id for _ in range(6)]
+
+    assert order == [f"{kind} {number}" for kind in ("interactive", "batch") for number in range(3)]
+
+
+def test_a_worker_takes_from_its_queues_only(queue: JobQueue) -> None:
+    queue.enqueue([job(queue="batch")])
+
+    assert queue.claim("worker", ["ingest", "upkeep"]) is None
+    assert queue.claim("worker", ["ingest", "batch"]) is not None
+
+
+def test_many_workers_at_once_never_share_a_job(queue: JobQueue) -> None:
+    queue.enqueue([job(str(number)) for number in range(24)])
+
+    def work(_: int) -> list[str]:
+        mine = []
+        while (found := queue.claim("worker", ["ingest"])) is not None:
+            mine.append(found.subject_id)
+        return mine
+
+    with ThreadPoolExecutor(4) as pool:
+        subjects = [subject for mine in pool.map(work, range(4)) for subject in mine]
+
+    assert sorted(subjects, key=int) == [str(number) for number in range(24)]
+
+
+STALE: dict[str, Callable[[JobQueue, Catalog, ClaimedJob], object]] = {
+    "complete": lambda queue, _, mine: queue.complete(mine),
+    "fail": lambda queue, _, mine: queue.fail(mine, "too late"),
+    "heartbeat": lambda queue, _, mine: queue.heartbeat(mine),
+    "give back": lambda queue, _, mine: queue.give_back(mine),
+    "fence": lambda queue, catalog, mine: fence(queue, catalog, mine),
+    "finish": lambda queue, catalog, mine: finish(queue, catalog, mine),
+}
+
+
+def fence(queue: JobQueue, catalog: Catalog, mine: ClaimedJob) -> None:
+    with catalog.write() as session:
+        queue.fence(session, mine)
+
+
+def finish(queue: JobQueue, catalog: Catalog, mine: ClaimedJob) -> None:
+    with catalog.write() as session:
+        queue.finish(session, mine)
+
+
+@pytest.mark.parametrize("act", STALE)
+@pytest.mark.parametrize("taken", ["swept", "claimed again", "cancelled"])
+def test_whoever_lost_the_lease_changes_nothing(queue: JobQueue, catalog: Catalog, act: str, taken: str) -> None:
+    [job_id] = queue.enqueue([job()])
+    stale = claimed(queue)
+    STALE["fence"](queue, catalog, stale)  # allowed as long as it is ours
+    if taken == "cancelled":
+        queue.cancel(job_id)
+    else:
+        end_leases(catalog)
+        queue.sweep()
+    if taken == "claimed again":
+        end_pauses(catalog)
+        claimed(queue)
+    before = find_job(catalog, job_id)
+
+    with pytest.raises(LeaseLost) as refused:
+        STALE[act](queue, catalog, stale)
+
+    assert find_job(catalog, job_id) == before
+    assert isinstance(refused.value, Transient)
+
+
+def test_what_is_published_with_a_stale_token_is_rolled_back(queue: JobQueue, catalog: Catalog) -> None:
+    queue.enqueue([job()])
+    stale = claimed(queue)
+    end_leases(catalog)
+    queue.sweep()
+
+    with pytest.raises(LeaseLost), catalog.write() as session:
+        queue.add(session, [job("published by the stale worker")])
+        queue.finish(session, stale)
+
+    assert [view.subject_id for view in list_jobs(catalog, 10)] == ["one"]
+
+
+def test_a_sign_of_life_keeps_the_lease(queue: JobQueue, catalog: Catalog) -> None:
+    queue.enqueue([job()])
+    mine = claimed(queue)
+    end_leases(catalog)
+
+    queue.heartbeat(mine)
+
+    assert queue.sweep() == []
+    queue.complete(mine)
+
+
+def test_a_lost_worker_counts_as_an_attempt_and_the_last_one_makes_a_dead_letter(
+    queue: JobQueue, catalog: Catalog
+) -> None:
+    [job_id] = queue.enqueue([job()])
+    for attempt in (1, 2, 3):
+        assert claimed(queue).attempt == attempt
+        end_leases(catalog)
+        assert queue.sweep() == [job_id]
+        view = find_job(catalog, job_id)
+        assert (view.state, view.cause) == ("queued" if attempt < 3 else "dead", WORKER_LOST)
+        end_pauses(catalog)
+
+    assert queue.claim("worker", ["ingest"]) is None
+    assert queue.sweep() == []
+
+
+def test_a_failed_job_pauses_ever_longer_and_dies_with_its_last_cause(queue: JobQueue, catalog: Catalog) -> None:
+    [job_id] = queue.enqueue([job()])
+    pauses = []
+    for attempt in (1, 2, 3):
+        began = find_job(catalog, job_id).created_at
+        state = queue.fail(claimed(queue), f"cause {attempt}")
+        view = find_job(catalog, job_id)
+        assert (state, view.cause) == (view.state, f"cause {attempt}")
+        pauses.append(view.not_before - began)
+        assert state == "dead" or queue.claim("worker", ["ingest"]) is None
+        end_pauses(catalog)
+
+    assert find_job(catalog, job_id).state == "dead"
+    assert LEASE / 6 <= pauses[0] < pauses[1]
+
+
+def test_what_cannot_end_otherwise_is_a_dead_letter_at_once(queue: JobQueue, catalog: Catalog) -> None:
+    [job_id] = queue.enqueue([job()])
+
+    assert queue.fail(claimed(queue), "encrypted", retry=False) == "dead"
+
+    assert (find_job(catalog, job_id).attempts, find_job(catalog, job_id).cause) == (1, "encrypted")
+
+
+def test_a_job_given_back_has_lost_no_attempt(queue: JobQueue, catalog: Catalog) -> None:
+    [job_id] = queue.enqueue([job()])
+
+    queue.give_back(claimed(queue))
+    assert claimed(queue).attempt == 1
+    end_leases(catalog)
+    queue.sweep()
+    end_pauses(catalog)
+    queue.give_back(claimed(queue), "the database is busy")
+
+    assert queue.claim("worker", ["ingest"]) is None
+    assert find_job(catalog, job_id).cause == "the database is busy"
+    end_pauses(catalog)
+    assert claimed(queue).attempt == 2
+
+
+def test_work_with_a_key_waits_or_runs_once_and_may_be_queued_again_when_done(queue: JobQueue) -> None:
+    first = queue.enqueue([job(once_key="sync"), job(once_key="sync")])
+    assert len(set(first)) == 1
+    mine = claimed(queue)
+    assert queue.enqueue([job(once_key="sync")]) == [mine.id]
+    queue.complete(mine)
+
+    assert queue.enqueue([job(once_key="sync")]) != [mine.id]
+
+
+def test_a_dead_letter_is_retried_with_all_its_attempts(queue: JobQueue, catalog: Catalog) -> None:
+    [job_id] = queue.enqueue([job()])
+    queue.fail(claimed(queue), "encrypted", retry=False)
+
+    queue.retry(job_id)
+
+    assert claimed(queue).attempt == 1
+    with pytest.raises(Conflict, match="running"):
+        queue.retry(job_id)
+    queue.cancel(job_id)
+    with pytest.raises(Conflict, match="cancelled"):
+        queue.cancel(job_id)
+    with pytest.raises(NotFound):
+        queue.retry("nothing")
+
+
+def test_a_moved_clock_of_a_worker_neither_takes_nor_loses_a_lease(
+    queue: JobQueue, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.enqueue([job(), job("two")])
+    mine = claimed(queue)
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return datetime(2100, 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr("catalog.job_queue.datetime", Ahead)
+    monkeypatch.setattr("catalog.models.datetime", Ahead)
+    monkeypatch.setattr(time, "time", lambda: 4102444800.0)
+
+    assert queue.sweep() == []
+    assert queue.claim("ahead", ["ingest"]) is not None
+    assert find_job(catalog, mine.id).lease_until < datetime(2099, 1, 1, tzinfo=UTC)  # type: ignore[operator]
+
+
+def test_counts_age_and_progress_tell_what_is_so(queue: JobQueue, catalog: Catalog) -> None:
+    assert progress(catalog, "group").eta == timedelta()
+    queue.enqueue([job(str(number), group_id="group") for number in range(4)])
+    queue.enqueue([job("other", queue="batch")])
+    assert progress(catalog, "group").eta is None
+    queue.complete(claimed(queue))
+    queue.fail(claimed(queue), "no text", retry=False)
+
+    found = progress(catalog, "group")
+
+    assert found.states == {"done": 1, "dead": 1, "queued": 2}
+    assert (found.total, found.settled) == (4, 2)
+    assert found.eta is not None
+    assert timedelta() < found.eta < timedelta(minutes=5)
+    assert count_jobs(catalog)[("batch", "queued")] == 1
+    ages = oldest_queued(catalog)
+    assert set(ages) == {"ingest", "batch"}
+    assert all(timedelta() <= age < timedelta(minutes=5) for age in ages.values())
+    dead = list_jobs(catalog, 10, states=["dead"])
+    assert [(view.cause, view.group_id) for view in dead] == [("no text", "group")]
+
+
+def test_what_was_done_long_ago_is_forgotten_and_dead_letters_are_kept(queue: JobQueue, catalog: Catalog) -> None:
+    queue.enqueue([job("done"), job("dead"), job("waits")])
+    queue.complete(claimed(queue))
+    queue.fail(claimed(queue), "no text", retry=False)
+
+    assert queue.forget_settled(timedelta(days=1)) == 0
+    assert queue.forget_settled(timedelta(days=-1)) == 1
+
+    assert sorted(view.subject_id for view in list_jobs(catalog, 10)) == ["dead", "waits"]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["claim", "publish", "fail", "silence", "heartbeat", "cancel", "retry"]), st.integers(0, 5)
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_whatever_happens_a_job_is_published_once_by_whoever_holds_it(
+    queue: JobQueue, catalog: Catalog, steps: list[tuple[str, int]]
+) -> None:
+    """Workers claim, fall silent and come back in any order: of all of them one publishes, and the table agrees."""
+    with catalog.write() as session:
+        session.execute(delete(JobRow))
+    [job_id] = queue.enqueue([job()])
+    hands: list[ClaimedJob] = []
+    holder: ClaimedJob | None = None
+    published = 0
+    for step, which in steps:
+        end_pauses(catalog)
+        old = hands[which % len(hands)] if hands else None
+        if step == "claim":
+            found = queue.claim("worker", ["ingest"])
+            if found is not None:
+                assert holder is None
+                hands.append(found)
+                holder = found
+        elif step == "silence":
+            end_leases(catalog)
+            queue.sweep()
+            holder = None
+        elif step in ("cancel", "retry"):
+            try:
+                queue.cancel(job_id) if step == "cancel" else queue.retry(job_id)
+            except Conflict:
+                continue
+            holder = None
+        elif old is not None:
+            act = {"publish": queue.complete, "heartbeat": queue.heartbeat}.get(step, lambda one: queue.fail(one, "no"))
+            if old == holder:
+                act(old)
+                published += step == "publish"
+                holder = holder if step == "heartbeat" else None
+            elif step != "publish" or find_job(catalog, job_id).state != "done":
+                with pytest.raises(LeaseLost):
+                    act(old)
+    view = find_job(catalog, job_id)
+    assert published == (view.state == "done")
+    assert (view.state == "running") == (holder is not None)
+    with catalog.read() as session:
+        assert session.scalars(select(JobRow.token)).one() == len(hands)

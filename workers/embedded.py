@@ -1,0 +1,61 @@
+"""Workers on threads of `footnote serve`, for a home without a broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from core.errors import Transient
+from core.logs import json_log
+from wiring.home import Home
+from workers.doorbell import QUEUES
+from workers.run import run_next
+from workers.sweeping import sweep
+
+_LOOK_SECONDS = 0.5
+"""How often an idle thread looks for work."""
+
+
+@contextmanager
+def embedded_workers(home: Home, grace_s: float) -> Iterator[None]:
+    """Run `home`'s jobs on threads until the block ends.
+
+    Then no job is begun any more, and those in progress have `grace_s` seconds to end. What has not ended by then is
+    somebody else's when its lease ends, and can publish nothing afterwards.
+    """
+    stop = threading.Event()
+    loops: list[Callable[[], None]] = [lambda: _work(home, stop)] * home.settings.job_threads
+    loops.append(lambda: _sweep(home, stop))
+    threads = [threading.Thread(target=loop, name="footnote-jobs", daemon=True) for loop in loops]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(grace_s)
+
+
+def _work(home: Home, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with _noted(home, "no job claimed"):
+            if run_next(home, QUEUES):
+                continue
+        stop.wait(_LOOK_SECONDS)
+
+
+def _sweep(home: Home, stop: threading.Event) -> None:
+    while not stop.wait(home.settings.job_lease_s / 2):
+        with _noted(home, "sweep not done"):
+            sweep(home)
+
+
+@contextmanager
+def _noted(home: Home, event: str) -> Iterator[None]:
+    """A catalog out of reach is noted, and asked again at the next turn."""
+    try:
+        yield
+    except Transient as error:
+        json_log(home.settings.log_level).warning(event, error=type(error).__name__)
