@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ class Sealing:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         key = self.keys.data_key(owner)
         return nonce + AESGCM(key.secret).encrypt(nonce, content, canonical((owner, *place)))
+
+    def fingerprint(self, owner: str, content: Sequence[int | str]) -> str:
+        """By what the same content is known again, and nothing else of it: a keyed hash, in hexadecimal."""
+        return hmac.digest(self.keys.data_key(owner).secret, canonical(("fingerprint", *content)), "sha256").hex()
 
     def open(self, owner: str, place: Sequence[int | str], sealed: bytes) -> bytes | None:
         """What was sealed at this place, or None once its key has been destroyed or it was altered."""

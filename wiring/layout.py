@@ -50,6 +50,10 @@ class Layout:
         return self.folder / "blobs"
 
     @property
+    def batch_locks(self) -> Path:
+        return self.folder / "batches"
+
+    @property
     def lock(self) -> Path:
         return self.folder / "writer.lock"
 
