@@ -1,13 +1,14 @@
 """The two doors to document text. Nobody else may name the table that holds it.
 
-`Gate` hands text to a principal and decides access in the very statement that reads it. `maintenance` hands it to
+`Gate` hands text to a principal, decides access in the very statement that reads it, and masks what their policy does
+not show. `maintenance` hands it to
 the machinery (ingestion, index building, evaluation, erasure), which shows it to nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,13 +17,17 @@ from sqlalchemy.orm import Session
 
 from catalog.database import Catalog
 from catalog.models import ChunkRow, Document, DocumentVersion, Source
+from catalog.sensitive import SensitiveScanRow
 from catalog.texts import VersionText
 from core.answers import Passage
-from core.documents import Chunk, span_with_context
+from core.documents import Chunk
 from core.errors import NotFound
 from core.principals import Principal
 from governance.access.membership import asking
 from governance.access.sets import READABLE_SETS
+from governance.redaction import Marks, forget_spans, policy_of, spans_of_chunks, spans_of_version, store_spans
+from governance.safety.sensitive import DETECTOR, Policy, Span
+from governance.searchable import UNSEARCHABLE, searchable_text
 
 MaintenanceReason = Literal["ingestion", "index building", "evaluation", "erasure"]
 _SLICE = 500
@@ -53,19 +58,22 @@ class Gate:
     """Text for a principal: what they may read at this moment, and nothing else.
 
     A document is readable if it is not deleted and its access set is one of `READABLE_SETS`; denied and absent look
-    the same. Every call is a transaction of its own, so a change committed before it is honoured.
+    the same. Every call is a transaction of its own, so a change committed before it is honoured. Text, titles and
+    headings come masked by the principal's policy, of the same length; `redaction` is that of people without one.
     """
 
     catalog: Catalog
+    redaction: Policy = "standard"
 
     def passages(self, principal: Principal, rows: Sequence[int]) -> list[Passage]:
         """The readable ones of these catalog rows, in the order given, at their documents' current versions."""
         found: dict[int, Passage] = {}
-        with self.catalog.read() as session:
-            for at in range(0, len(rows), _SLICE):
-                some = {"rows": list(rows[at : at + _SLICE]), **asking(principal)}
-                for record in session.execute(_PASSAGES, some):
-                    found[record.row] = _passage(record)
+        for at in range(0, len(rows), _SLICE):
+            some = list(rows[at : at + _SLICE])
+            with self.catalog.read() as session:
+                records = session.execute(_PASSAGES, {"rows": some, **asking(principal)}).all()
+                marks = self._marks(session, principal, records, some)
+            found.update((record.row, _passage(record, marks)) for record in records)
         return [found[row] for row in rows if row in found]
 
     def document(self, principal: Principal, document_id: str) -> DocumentView:
@@ -81,21 +89,26 @@ class Gate:
             query = document_records().where(_READABLE)
             if document_id is not None:
                 query = query.where(Document.id == document_id)
-            return [document_view(record) for record in session.execute(query, asking(principal))]
+            views = [document_view(record) for record in session.execute(query, asking(principal))]
+            marks = Marks(policy_of(session, principal, self.redaction), {}, {})
+        return [replace(view, title=marks.line(view.title)) for view in views]
 
     def text(self, principal: Principal, document_id: str) -> tuple[DocumentView, str]:
         """One readable document's record and its whole stored text; raises `NotFound`."""
         query = (
             document_records()
-            .add_columns(VersionText.text)
+            .add_columns(VersionText.text, VersionText.version_id, SensitiveScanRow.detector)
             .join(VersionText, VersionText.version_id == Document.version_id)
+            .outerjoin(SensitiveScanRow, SensitiveScanRow.version_id == Document.version_id)
             .where(Document.id == document_id, _READABLE)
         )
         with self.catalog.read() as session:
             record = session.execute(query, asking(principal)).one_or_none()
-        if record is None:
-            raise NotFound("document", document_id)
-        return document_view(record), record.text
+            if record is None:
+                raise NotFound("document", document_id)
+            marks = self._marks(session, principal, [record])
+        view = document_view(record)
+        return replace(view, title=marks.line(view.title)), marks.text(record.version_id, record.text)
 
     def content_name(self, principal: Principal, document_id: str) -> tuple[DocumentView, str]:
         """One readable document's record and the hash that names its bytes; raises `NotFound`."""
@@ -110,6 +123,16 @@ class Gate:
         if record is None:
             raise NotFound("document", document_id)
         return document_view(record), record.name
+
+    def _marks(
+        self, session: Session, principal: Principal, records: Sequence[Row[*tuple[Any, ...]]], rows: Sequence[int] = ()
+    ) -> Marks:
+        """What is to be masked in the versions of `records`: in these chunks of them, or in the one whole version."""
+        policy = policy_of(session, principal, self.redaction)
+        if policy == "open" or not records:
+            return Marks(policy, {}, {})
+        spans = spans_of_chunks(session, rows) if rows else spans_of_version(session, records[0].version_id)
+        return Marks(policy, spans, _unseen(session, records))
 
 
 def document_records() -> Select[*tuple[Any, ...]]:
@@ -169,21 +192,41 @@ class Maintenance:
     catalog: Catalog
     reason: MaintenanceReason
 
-    def store(self, session: Session, version_id: int, text: str) -> None:
-        """Keep the clean text of a version, within the caller's writing transaction."""
+    def store(self, session: Session, version_id: int, text: str, sensitive: Sequence[Span]) -> None:
+        """Keep the clean text of a version and what is sensitive in it, within the caller's writing transaction."""
         session.add(VersionText(version_id=version_id, text=text))
+        store_spans(session, version_id, sensitive)
 
     def forget(self, session: Session, version_ids: Sequence[int]) -> None:
         """Remove the texts of these versions, within the caller's writing transaction."""
+        forget_spans(session, version_ids)
         session.execute(delete(VersionText).where(VersionText.version_id.in_(version_ids)))
 
     def chunks(self, rows: Sequence[int]) -> Iterator[EmbeddedChunk]:
         """What is embedded for each of these rows, whatever their version; rows that are gone are left out."""
         for at in range(0, len(rows), _SLICE):
+            some = rows[at : at + _SLICE]
             with self.catalog.read() as session:
-                records = session.execute(_embedded(rows[at : at + _SLICE])).all()
+                records = session.execute(_embedded(some)).all()
+                marks = Marks(UNSEARCHABLE, spans_of_chunks(session, some), _unseen(session, records))
             for record in records:
-                yield _embedded_chunk(record)
+                yield _embedded_chunk(record, marks)
+
+    def unseen(self) -> list[int]:
+        """The versions that the detectors of this program have not looked at, in the order they came."""
+        query = (
+            select(VersionText.version_id)
+            .outerjoin(SensitiveScanRow, SensitiveScanRow.version_id == VersionText.version_id)
+            .where(SensitiveScanRow.detector.is_distinct_from(DETECTOR))
+            .order_by(VersionText.version_id)
+        )
+        with self.catalog.read() as session:
+            return list(session.scalars(query))
+
+    def text(self, version_id: int) -> str | None:
+        """The clean text of a version, nothing of it masked; None if it was forgotten."""
+        with self.catalog.read() as session:
+            return session.scalar(select(VersionText.text).where(VersionText.version_id == version_id))
 
 
 _READABLE = Document.access_set_id.in_(READABLE_SETS)
@@ -194,6 +237,7 @@ _SPAN = func.substr(VersionText.text, ChunkRow.start + 1, ChunkRow.end - ChunkRo
 _PASSAGES = (
     select(
         ChunkRow.id.label("row"),
+        ChunkRow.version_id,
         ChunkRow.ordinal,
         ChunkRow.heading,
         ChunkRow.page,
@@ -206,8 +250,10 @@ _PASSAGES = (
         Document.uri,
         Document.title,
         Source.name.label("source"),
+        SensitiveScanRow.detector,
         _SPAN,
     )
+    .outerjoin(SensitiveScanRow, SensitiveScanRow.version_id == ChunkRow.version_id)
     .join(Document, Document.version_id == ChunkRow.version_id)
     .join(VersionText, VersionText.version_id == ChunkRow.version_id)
     .join(Source, Source.id == Document.source_id)
@@ -215,7 +261,14 @@ _PASSAGES = (
 )
 
 
-def _passage(record: Row[*tuple[Any, ...]]) -> Passage:
+def _unseen(session: Session, records: Sequence[Row[*tuple[Any, ...]]]) -> dict[int, str]:
+    """The whole texts of those versions that the detectors of this program have not looked at."""
+    versions = {record.version_id for record in records if record.detector != DETECTOR}
+    query = select(VersionText.version_id, VersionText.text).where(VersionText.version_id.in_(versions))
+    return {row.version_id: row.text for row in session.execute(query)} if versions else {}
+
+
+def _passage(record: Row[*tuple[Any, ...]], marks: Marks) -> Passage:
     return Passage(
         row=record.row,
         chunk_id=f"{record.document_id}:{record.version}:{record.ordinal}",
@@ -224,19 +277,27 @@ def _passage(record: Row[*tuple[Any, ...]]) -> Passage:
         source=record.source,
         external_id=record.external_id,
         uri=record.uri,
-        title=record.title,
-        heading=tuple(record.heading),
+        title=marks.line(record.title),
+        heading=tuple(map(marks.line, record.heading)),
         page=record.page,
         start=record.start,
         end=record.end,
-        text=record.text,
+        text=marks.text(record.version_id, record.text, record.start),
         language=record.language,
     )
 
 
 def _embedded(rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
     return (
-        select(ChunkRow, DocumentVersion.title, Document.access_set_id, _SPAN)
+        select(
+            ChunkRow,
+            ChunkRow.version_id,
+            DocumentVersion.title,
+            Document.access_set_id,
+            SensitiveScanRow.detector,
+            _SPAN,
+        )
+        .outerjoin(SensitiveScanRow, SensitiveScanRow.version_id == ChunkRow.version_id)
         .join(DocumentVersion, DocumentVersion.id == ChunkRow.version_id)
         .join(Document, Document.id == DocumentVersion.document_id)
         .join(VersionText, VersionText.version_id == ChunkRow.version_id)
@@ -245,12 +306,12 @@ def _embedded(rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _embedded_chunk(record: Row[*tuple[Any, ...]]) -> EmbeddedChunk:
+def _embedded_chunk(record: Row[*tuple[Any, ...]], marks: Marks) -> EmbeddedChunk:
     row: ChunkRow = record.ChunkRow
     chunk = Chunk(row.ordinal, row.start, row.end, tuple(row.heading), row.page, row.header)
     return EmbeddedChunk(
         row=row.id,
-        text=span_with_context(record.title, chunk, record.text),
+        text=searchable_text(record.title, chunk, marks.text(row.version_id, record.text, row.start)),
         language=row.language,
         access_set_id=record.access_set_id,
         vector_hash=row.vector_hash,

@@ -130,7 +130,7 @@ def _catalogue(home: Home, batch: list[IndexRow], departments: list[int]) -> Non
                     id=number, document_id=name, number=1, content_hash=content_hash(text), title=f"Document {number}"
                 )
             )
-            door.store(session, number, text)
+            door.store(session, number, text, ())
             session.execute(insert(ChunkRow), list(_chunks(number, some)))
 
 

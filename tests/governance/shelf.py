@@ -14,6 +14,7 @@ from core.documents import Chunk, content_hash
 from core.principals import Grantee, Principal, parse_grantee, parse_principal
 from governance.access import membership, sets
 from governance.access.rules import AccessLists, Decision
+from governance.safety.sensitive import sensitive_spans
 from ingest.ledger import Ledger, Prepared, Staged
 
 ANA, BEN = parse_principal("user:ana"), parse_principal("user:ben")
@@ -60,6 +61,7 @@ class Shelf:
             chunks=cut,
             chunk_languages=("en",) * chunks,
             vector_hashes=hashes,
+            sensitive=sensitive_spans(text),
         )
         vectors = {hash_: np.zeros(4, np.float16) for hash_ in hashes}
         return self.ledger.stage([prepared], vectors, "no model")[0]
