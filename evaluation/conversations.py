@@ -13,7 +13,7 @@ from evaluation.corpus import ASKER, ingested
 from evaluation.metrics import has_relevant
 from evaluation.retrieval import rank_documents, retrieval_figures
 from evaluation.sets import Message, Question, read_question_set
-from generation.answerer import Exchange
+from generation.answerer import Exchange, Writing
 from generation.conversation.service import Rewriter
 from retrieval.search import MAX_QUERY_CHARACTERS
 from wiring.home import Home
@@ -66,7 +66,7 @@ def exchanges(history: Sequence[Message]) -> tuple[Exchange, ...]:
 
 def _rewritten(home: Home, question: Question, history: Sequence[Message]) -> str:
     rewrite: Rewriter = home.rewrite
-    return rewrite(question.text, exchanges(history))
+    return rewrite(question.text, Writing(exchanges(history)))
 
 
 def _concatenated(question: Question, roles: Sequence[str]) -> str:

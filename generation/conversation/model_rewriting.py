@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from core.errors import Transient
-from generation.answerer import Exchange
+from generation.answerer import Exchange, Writing
 from generation.conversation.follow_up import is_follow_up, standalone
 from inference.chat import ChatMessage, ChatModel, ChatRequest, TextDelta
 
@@ -31,14 +32,21 @@ class ModelRewriter:
     patience_s: float
     deadline_s: float
 
-    def __call__(self, question: str, history: Sequence[Exchange]) -> str:
-        earlier = [exchange.question for exchange in history]
-        if not history or not is_follow_up(question):
+    def __call__(self, question: str, writing: Writing) -> str:
+        earlier = [exchange.question for exchange in writing.history]
+        if not writing.history or not is_follow_up(question):
             return question
-        request = ChatRequest(_MOST_TOKENS, self.deadline_s, self.patience_s)
+        request = ChatRequest(
+            _MOST_TOKENS,
+            self.deadline_s,
+            self.patience_s,
+            priority=writing.priority,
+            cache_salt=writing.cache_salt,
+            cancel=writing.cancel,
+        )
         try:
-            parts = self.model.stream(_messages(question, history), request)
-            written = "".join(part.text for part in parts if isinstance(part, TextDelta))
+            with closing(self.model.stream(_messages(question, writing.history), request)) as parts:
+                written = "".join(part.text for part in parts if isinstance(part, TextDelta))
         except Transient:
             return standalone(question, earlier)
         line = written.strip().partition("\n")[0].strip().strip('"“”')

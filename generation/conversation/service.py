@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -14,16 +14,17 @@ from generation.service import Answered, AskEvent, AskService
 from governance.conversations import Conversations
 from retrieval.search import NO_FILTERS, Filters
 
-Rewriter = Callable[[str, Sequence[Exchange]], str]
-"""A question and what was said before it in; the question as it is searched out, the same where it stands alone."""
+Rewriter = Callable[[str, Writing], str]
+"""A question and how it is to be answered, history included, in; out the question as it is searched, the same where it
+stands alone."""
 
 _TURNS = 5
 """How many turns a question remembers."""
 
 
-def rewrite_by_words(question: str, history: Sequence[Exchange]) -> str:
+def rewrite_by_words(question: str, writing: Writing) -> str:
     """The rewriting that needs no model (`standalone`)."""
-    return standalone(question, [exchange.question for exchange in history])
+    return standalone(question, [exchange.question for exchange in writing.history])
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ class ConversationService:
     def _continued(self, question: str, principal: Principal, conversation_id: str, writing: Writing) -> Writing:
         turns = self.conversations.turns(principal, conversation_id, _TURNS)
         history = tuple(Exchange(turn.question, _said(turn.answer)) for turn in turns if turn.answer)
-        return replace(writing, history=history, query=self.rewrite(question, history))
+        # The answers in it hold what its owner may read: no other conversation shares a cached prefix with it.
+        remembering = replace(writing, history=history, cache_salt=conversation_id)
+        return replace(remembering, query=self.rewrite(question, remembering))
 
     def _kept(self, principal: Principal, conversation_id: str, answer: Answer) -> Answer:
         kept = replace(answer, conversation_id=conversation_id)

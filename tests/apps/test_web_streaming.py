@@ -180,7 +180,7 @@ def test_who_waits_for_the_whole_and_hangs_up_ends_the_writing_too(live: LiveHom
 def test_who_reads_nothing_ends_the_writing_and_holds_no_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(streaming, "STALL_SECONDS", 2.0)
     handbook = [
         f"Rule {number} of the handbook says that desk {number} belongs to team {number}." for number in range(400)
     ]

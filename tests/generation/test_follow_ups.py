@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import pytest
 
 from core.answers import Mode
 from core.errors import Transient
-from generation.answerer import Exchange
+from generation.answerer import Exchange, Writing
 from generation.conversation.follow_up import is_follow_up, standalone
 from generation.conversation.model_rewriting import ModelRewriter
 from inference.chat import ChatMessage, ChatRequest, TextDelta, Usage
@@ -92,7 +92,7 @@ class Scripted:
         self.parts, self.fails = parts, fails
         self.shown: list[ChatMessage] = []
 
-    def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Iterator[TextDelta | Usage]:
+    def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Generator[TextDelta | Usage, None, None]:
         self.shown = list(messages)
         yield from map(TextDelta, self.parts)
         if self.fails:
@@ -110,10 +110,12 @@ HISTORY = (Exchange(LEAVE, "They have 27 days."),)
 def test_a_model_rewrites_what_leans_on_the_conversation_and_nothing_else() -> None:
     model = Scripted("Who approves ", "annual leave?\nIt is the manager.")
 
-    assert rewriter(model)("Who approves it?", HISTORY) == "Who approves annual leave?"
+    assert rewriter(model)("Who approves it?", Writing(HISTORY)) == "Who approves annual leave?"
     assert "27 days" in model.shown[-1].content
     model.shown = []
-    assert rewriter(model)("What is the notice period for engineers?", HISTORY).startswith("What is the notice")
+    assert rewriter(model)("What is the notice period for engineers?", Writing(HISTORY)).startswith(
+        "What is the notice"
+    )
     assert model.shown == []
 
 
@@ -121,13 +123,13 @@ def test_a_model_rewrites_what_leans_on_the_conversation_and_nothing_else() -> N
     "model", [Scripted("Who app", fails=True), Scripted(""), Scripted("x" * 5_000)], ids=["fails", "silent", "rambles"]
 )
 def test_where_the_model_gives_no_question_the_words_of_the_conversation_do(model: Scripted) -> None:
-    assert rewriter(model)("Who approves it?", HISTORY) == standalone("Who approves it?", [LEAVE])
+    assert rewriter(model)("Who approves it?", Writing(HISTORY)) == standalone("Who approves it?", [LEAVE])
 
 
 def test_what_a_model_is_shown_of_a_conversation_is_bounded() -> None:
     model = Scripted("Who?")
     long = tuple(Exchange("q" * 10_000, "a" * 10_000) for _ in range(50))
 
-    rewriter(model)("Who approves it?", long)
+    rewriter(model)("Who approves it?", Writing(long))
 
     assert sum(len(message.content) for message in model.shown) < 5_000

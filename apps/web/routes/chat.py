@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -115,7 +116,8 @@ class _Reply:
 
     def _understood(self) -> Writing:
         """The client's history finds what the question means, and is given to no model that answers."""
-        return replace(self.writing, query=self.home.rewrite(self.asked.question, self.asked.history))
+        remembering = replace(self.writing, history=self.asked.history, cache_salt=secrets.token_hex(16))
+        return replace(self.writing, query=self.home.rewrite(self.asked.question, remembering))
 
     @property
     def _address(self) -> str:
