@@ -26,7 +26,7 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         if len(begun) > _LONGEST_LINE:
             raise Transient("vLLM sent a line that is too long.")
         for line in whole:
-            yield line.rstrip(b"\r")
+            yield line
 
 
 async def events(received: AsyncIterator[bytes]) -> AsyncIterator[list[Piece]]:

@@ -102,6 +102,7 @@ def test_an_answer_is_whole_though_the_server_says_nothing_after_its_end() -> No
         pytest.param((Act.STALL,), id="no head"),
         pytest.param((HEAD, Act.STALL), id="no event"),
         pytest.param((HEAD, event(ROLE), Act.STALL), id="no text"),
+        pytest.param((HEAD, *[event(ROLE), 0.05] * 100, Act.STALL), id="events without text"),
         pytest.param((HEAD, *[chunked(b": ping\n\n"), 0.05] * 100, Act.STALL), id="pings in place of text"),
     ],
 )
