@@ -67,7 +67,9 @@ class Settings(BaseSettings):
         False, description="Let the model rewrite a follow-up question from its conversation: one more call of it."
     )
     transformers_model: Path | None = Field(
-        None, description="Folder with the weights of a model that answers in this process, by transformers."
+        None,
+        description="Folder with the weights of a model that answers in this process, by transformers, where there is "
+        "no vLLM; on a processor it needs more model_patience_s.",
     )
     transformers_8bit: bool = Field(False, description="Load that model with 8-bit weights (needs bitsandbytes).")
     redaction: Literal["open", "standard", "strict"] = Field(

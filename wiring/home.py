@@ -30,6 +30,8 @@ from governance.conversations import Conversations
 from governance.disclosure import Disclosure
 from governance.doors import Gate
 from governance.feedback import Feedback
+from governance.safety.guard import Guard
+from governance.safety.harm import load_harm_probe
 from governance.sealing import Sealing
 from governance.slack_accounts import SlackAccounts
 from inference.chat import ChatModel
@@ -148,8 +150,14 @@ class Home:
             self.answerer,
             self.encoder,
             self.audit,
+            self.guard,
             self.settings.answer_passages,
         )
+
+    @cached_property
+    def guard(self) -> Guard:
+        probe = load_harm_probe()
+        return Guard(self.encoder, probe if probe.reads(self.encoder) else None)
 
     @cached_property
     def chat_model(self) -> ChatModel | None:
@@ -159,6 +167,11 @@ class Home:
         if urls:
             key = chosen.vllm_api_key.get_secret_value() if chosen.vllm_api_key else None
             return VllmChat(urls, key, chosen.vllm_model)
+        if chosen.transformers_model:
+            # Imported here because torch and transformers take seconds to load.
+            from inference.transformers_chat import TransformersChat
+
+            return TransformersChat(chosen.transformers_model, chosen.transformers_8bit)
         return None
 
     @cached_property
