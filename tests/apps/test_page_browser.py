@@ -279,3 +279,27 @@ def test_nothing_is_wider_than_the_screen(page: Page, site: Archive) -> None:
     expect(page.locator("#passage")).to_be_visible()
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_link_to_a_passage_opens_it_marked_for_whom_may_read_it(page: Page, site: Archive) -> None:
+    text = site.web.home.gate.text(parse_principal("user:ana"), site.merger)[1]
+    price = "18 million euros"
+    start = text.index(price)
+    link = f"#document={site.merger}&version=1&start={start}&end={start + len(price)}"
+    for key, readable in ((site.ana, True), (site.ben, False)):
+        sign_in(page, site, key)
+        page.goto(f"{site.url}/{link}")
+
+        if readable:
+            expect(page.locator("#passage mark")).to_have_text(price)
+        else:
+            expect(page.locator("#notice")).to_contain_text("No document")
+            expect(page.locator("#passage")).to_be_hidden()
+
+
+def test_a_link_to_a_passage_of_an_older_version_says_that_the_document_has_changed(page: Page, site: Archive) -> None:
+    sign_in(page, site, site.ana)
+    page.goto(f"{site.url}/#document={site.merger}&version=7&start=1&end=5")
+
+    expect(page.locator("#passage-note")).to_contain_text("has changed")
+    expect(page.locator("#passage mark")).to_have_count(0)

@@ -60,6 +60,16 @@ async function showDesk(me) {
   startOver();
   await show(open[0] ?? "desk");
   if (me.scopes.includes("ask")) await refreshConversations();
+  await openLinked();
+}
+
+/** Open the passage that the address names, as footnotes in Slack do: #document=…&version=…&start=…&end=… */
+async function openLinked() {
+  const named = new URLSearchParams(location.hash.slice(1));
+  if (!named.has("document")) return;
+  history.replaceState(null, "", location.pathname);
+  const [version, start, end] = ["version", "start", "end"].map((name) => Number(named.get(name)));
+  await attempt(() => openDocument({ document_id: named.get("document") }, null, "", end > start ? { version, start, end } : null));
 }
 
 /** Sign in with a key from the address's fragment (which never reaches a server), else with the cookie. */
@@ -240,7 +250,10 @@ document.addEventListener("keydown", (event) => {
   if (!byId("passage").hidden) closePassage();
   else closeDrawer();
 });
-window.addEventListener("hashchange", () => location.hash.includes("key=") && attempt(start));
+window.addEventListener("hashchange", () => {
+  if (location.hash.includes("key=")) attempt(start);
+  else if (session.csrf) openLinked();
+});
 attempt(start).then(() => {
   if (!session.csrf) showSignIn();
 });
