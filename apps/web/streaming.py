@@ -98,14 +98,14 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, making: Making, first: ServerEvent | None, failed: Callable[[Exception], Sequence[ServerEvent]]
+        self, making: Making, begun: ServerEvent, failed: Callable[[Exception], Sequence[ServerEvent]]
     ) -> None:
-        """`first` was waited for by the caller, so that what fails before it has a status of its own; what fails
-        later is told by the events of `failed`, and raised again when it is no error of ours."""
+        """`begun` was waited for with `first`, so that what fails before it has its own status; what fails later is
+        told by the events of `failed`, and raised again when it is no error of ours."""
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._making = making
-        self._first = first
+        self._begun = begun
         self._failed = failed
         self._bug: Exception | None = None
 
@@ -130,7 +130,7 @@ class EventStream(Response):
 
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        event = self._first
+        event: ServerEvent | None = self._begun
         while event is not None:
             await _send(send, event.encode())
             event = await self._next(send)
@@ -154,8 +154,11 @@ async def _send(send: Send, body: bytes) -> None:
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def only(making: Making, request: Request) -> ServerEvent:
-    """The only event that is made, for a caller who waits for the whole; when the caller leaves, the making ends."""
+async def first(making: Making, request: Request) -> ServerEvent:
+    """The first event that is made, which may be the whole; a caller who leaves before it ends the making.
+
+    Raises `Transient` when the caller left and nothing was made.
+    """
     while True:
         try:
             event = await making.next(_POLL_SECONDS)
@@ -163,5 +166,6 @@ async def only(making: Making, request: Request) -> ServerEvent:
             if await request.is_disconnected():
                 making.cancel.cancel()
         else:
-            assert event is not None
+            if event is None:
+                raise Transient("Nobody waits for this answer any more.")
             return event

@@ -104,9 +104,9 @@ class LiveHome:
             assert response.status_code == 200, response.read()
             yield events_of(response.iter_lines())
 
-    def begin(self, key: str, question: str, accept: str = "text/event-stream") -> socket.socket:
+    def begin(self, key: str, question: str, accept: str = "text/event-stream", **more: Any) -> socket.socket:
         """A connection on which the question has been sent and nothing is read."""
-        body = json.dumps({"question": question})
+        body = json.dumps({"question": question, **more})
         head = [
             "POST /v1/ask HTTP/1.1",
             "Host: footnote",

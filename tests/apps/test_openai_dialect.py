@@ -78,7 +78,7 @@ def test_each_annotation_quotes_the_stored_text_at_its_offsets(client: openai.Op
     message = client.chat.completions.create(model="footnote", messages=ASKED).choices[0].message
 
     for note in message.annotations or []:
-        cited = note.to_dict()
+        cited: dict[str, Any] = note.to_dict()
         path = f"{live.url}/v1/documents/{cited['document_id']}/text"
         stored = httpx.get(path, headers=bearer(client.api_key)).text
         assert stored[cited["start"] : cited["end"]] == cited["quote"] in LEAVE.decode()

@@ -29,7 +29,7 @@ from apps.web.openai_dialect import (
     models_json,
     understand,
 )
-from apps.web.streaming import Events, EventStream, Making, ServerEvent, only
+from apps.web.streaming import Events, EventStream, Making, ServerEvent, first
 from core.errors import FootnoteError
 from core.principals import Principal
 from generation.answerer import Writing
@@ -76,9 +76,9 @@ async def chat(request: Request, body: ChatBody, home: OpenHome, caller: Caller,
     reply = _Reply(home, caller, metrics, body, asked)
     if not body.stream:
         making = Making(reply.whole(), reply.writing.cancel)
-        return JSONResponse((await only(making, request)).data)
+        return JSONResponse((await first(making, request)).data)
     making = Making(reply.streamed(), reply.writing.cancel)
-    return EventStream(making, await making.next(), _told)
+    return EventStream(making, await first(making, request), _told)
 
 
 @dataclass(frozen=True)

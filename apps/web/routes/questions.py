@@ -15,7 +15,7 @@ from apps.web.guard import AppMetrics, Caller, GuardedRoute, OpenHome, needs
 from apps.web.metrics import Metrics
 from apps.web.problems import footnote_problem, unexpected_problem
 from apps.web.requests import AskBody, SearchBody
-from apps.web.streaming import Events, EventStream, Making, ServerEvent, only
+from apps.web.streaming import Events, EventStream, Making, ServerEvent, first
 from core.errors import FootnoteError
 from generation.answerer import Writing
 from generation.service import Answered, PassagesFound, SentenceChecked
@@ -46,9 +46,9 @@ async def ask(request: Request, body: AskBody, home: OpenHome, caller: Caller, m
     writing = Writing()
     if "text/event-stream" not in request.headers.get("accept", ""):
         making = Making(_whole(home, body, caller, metrics, writing), writing.cancel)
-        return JSONResponse((await only(making, request)).data)
+        return JSONResponse((await first(making, request)).data)
     making = Making(_streamed(home, body, caller, metrics, writing), writing.cancel)
-    return EventStream(making, await making.next(), _told)
+    return EventStream(making, await first(making, request), _told)
 
 
 def _whole(home: Home, body: AskBody, caller: Identity, metrics: Metrics, writing: Writing) -> Events:

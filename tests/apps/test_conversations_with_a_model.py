@@ -1,0 +1,137 @@
+"""Asking on where a model rewrites and writes: what it is told of a conversation, and who may end it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from live_home import PATIENCE_SECONDS, Held, LiveHome, live_home, until, writes
+from web_home import bearer
+
+from core.principals import parse_principal
+from inference.chat import ChatMessage, ChatRequest
+
+LEAVE = b"# Leave\n\nFull-time employees have 27 days of annual leave. They are asked for in the portal.\n"
+QUESTION = "How many days of annual leave do full-time employees have?"
+FOLLOW_UP = "Who approves it?"
+# Without a marker a sentence is compared with every passage, in whichever order they stand in the prompt.
+FIRST = "Full-time employees have 27 days of annual leave."
+ANA = parse_principal("user:ana").grantee
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[LiveHome]:
+    with live_home(tmp_path / "home", rewrite_follow_ups=True) as opened:
+        opened.web.add("open.md", b"# Canteen\n\nThe canteen approves every order of lunch.\n", "everyone")
+        yield opened
+
+
+@pytest.fixture
+def document_id(live: LiveHome) -> str:
+    return live.web.add("leave.md", LEAVE, "user:ana")
+
+
+@pytest.fixture
+def ana(live: LiveHome, document_id: str) -> str:
+    return live.web.key("user:ana")
+
+
+def begin(live: LiveHome, key: str) -> str:
+    return str(httpx.post(f"{live.url}/v1/conversations", json={}, headers=bearer(key)).json()["conversation_id"])
+
+
+def ask(live: LiveHome, key: str, question: str, conversation_id: str) -> Any:
+    body = {"question": question, "conversation_id": conversation_id}
+    return httpx.post(f"{live.url}/v1/ask", json=body, headers=bearer(key), timeout=PATIENCE_SECONDS).json()
+
+
+def told(prompts: Sequence[Sequence[ChatMessage]]) -> list[str]:
+    return ["\n".join(message.content for message in prompt) for prompt in prompts]
+
+
+def test_the_model_is_told_what_was_said_and_what_is_searched_is_what_it_made_of_the_question(
+    live: LiveHome, ana: str
+) -> None:
+    live.chat.play = writes(FIRST)
+    conversation_id = begin(live, ana)
+    ask(live, ana, QUESTION, conversation_id)
+    live.chat.prompts.clear()
+    live.chat.play = writes("Who approves annual leave?")
+
+    answer = ask(live, ana, FOLLOW_UP, conversation_id)
+
+    assert answer["rewritten_question"] == "Who approves annual leave?"
+    rewriting, writing = told(live.chat.prompts)
+    assert "27 days" in rewriting and "[1]" not in rewriting
+    assert f"They asked: {QUESTION}" in writing and "Question: Who approves annual leave?" in writing
+
+
+def test_an_answer_whose_document_was_revoked_is_told_to_no_model_again(
+    live: LiveHome, ana: str, document_id: str
+) -> None:
+    live.chat.play = writes(FIRST)
+    conversation_id = begin(live, ana)
+    assert "27 days" in ask(live, ana, QUESTION, conversation_id)["answer"]
+    live.web.administration.revoke(ANA, document_id)
+    live.chat.prompts.clear()
+
+    answer = ask(live, ana, FOLLOW_UP, conversation_id)
+    live.web.administration.grant(ANA, document_id)
+    ask(live, ana, "Who approves an order of lunch, and how?", conversation_id)
+
+    assert answer["rewritten_question"] is None
+    revoked, granted = told(live.chat.prompts)
+    assert "27" not in revoked and "annual" not in revoked
+    assert "27 days" in granted
+
+
+def test_a_turn_that_was_withdrawn_while_it_was_written_is_remembered_without_its_sentences(
+    live: LiveHome, ana: str, document_id: str
+) -> None:
+    live.chat.play = Held(f"{FIRST} They are asked for ")
+    conversation_id = begin(live, ana)
+    with live.asked(ana, QUESTION, conversation_id=conversation_id) as answer:
+        assert [next(answer)[0], next(answer)[0]] == ["passages", "sentence"]
+        live.web.administration.revoke(ANA, document_id)
+        assert [name for name, _ in answer] == ["done"]
+
+    shown = httpx.get(f"{live.url}/v1/conversations/{conversation_id}", headers=bearer(ana)).json()
+
+    assert [turn["question"] for turn in shown["turns"]] == [QUESTION]
+    assert "27 days" not in str(shown)
+
+
+def test_two_conversations_share_no_cached_prefix(live: LiveHome, ana: str) -> None:
+    salts: list[str] = []
+
+    def play(request: ChatRequest) -> Iterator[str]:
+        salts.append(request.cache_salt)
+        yield FIRST
+
+    live.chat.play = play
+    for conversation_id in (begin(live, ana), begin(live, ana)):
+        ask(live, ana, QUESTION, conversation_id)
+        ask(live, ana, FOLLOW_UP, conversation_id)
+
+    # Of each conversation: the first answer, the rewriting, the second answer.
+    assert len(salts) == 6 and all(salts)
+    assert salts[1] != salts[4]
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
+def test_who_leaves_while_the_question_is_being_rewritten_ends_that(live: LiveHome, ana: str, accept: str) -> None:
+    live.chat.play = writes(FIRST)
+    conversation_id = begin(live, ana)
+    ask(live, ana, QUESTION, conversation_id)
+    live.chat.ended.clear()
+    live.chat.play = held = Held("")
+
+    with live.begin(ana, FOLLOW_UP, accept, conversation_id=conversation_id):
+        assert held.waiting.wait(PATIENCE_SECONDS)
+        assert not live.chat.ended.is_set()
+
+    assert live.chat.ended.wait(PATIENCE_SECONDS / 3)
+    assert until(lambda: live.ending() == "left")
