@@ -32,10 +32,19 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A document that another carries within it; `name` is its path there, each part of it a file name."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Parsed:
     """What a parser makes of a source's bytes.
 
     `text` is clean (see `clean_text`); `blocks` are in reading order, do not overlap and are never empty.
+    `attachments` are documents of their own, each name once.
     """
 
     text: str
@@ -43,6 +52,7 @@ class Parsed:
     title: str
     media_type: str
     metadata: dict[str, str] = field(default_factory=dict)
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True)

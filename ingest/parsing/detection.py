@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import zipfile
+import zlib
 from pathlib import PurePosixPath
 
 from core.errors import UnreadableDocument
@@ -19,6 +21,24 @@ CSV = "text/csv"
 TSV = "text/tab-separated-values"
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+ODT = "application/vnd.oasis.opendocument.text"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+ODP = "application/vnd.oasis.opendocument.presentation"
+EPUB = "application/epub+zip"
+EML = "message/rfc822"
+JSON = "application/json"
+JSON_LINES = "application/jsonl"
+XML = "application/xml"
+PNG = "image/png"
+JPEG = "image/jpeg"
+TIFF = "image/tiff"
+GIF = "image/gif"
+BMP = "image/bmp"
+WEBP = "image/webp"
+IMAGES = (PNG, JPEG, TIFF, GIF, BMP, WEBP)
 
 TEXT_SUFFIXES = {
     ".md": MARKDOWN,
@@ -36,21 +56,40 @@ TEXT_SUFFIXES = {
     ".csv": CSV,
     ".tsv": TSV,
     ".tab": TSV,
+    ".eml": EML,
+    ".json": JSON,
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    ".xml": XML,
+}
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp")
+# The names that a file of a binary kind goes by, the usual one first.
+_BINARY_KINDS = {
+    PDF: (".pdf",),
+    DOCX: (".docx", ".docm", ".dotx", ".dotm"),
+    XLSX: (".xlsx", ".xlsm", ".xltx", ".xltm"),
+    PPTX: (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx"),
+    ODT: (".odt", ".ott"),
+    ODS: (".ods", ".ots"),
+    ODP: (".odp", ".otp"),
+    EPUB: (".epub",),
+    PNG: _IMAGE_SUFFIXES,
+    JPEG: (".jpg", *_IMAGE_SUFFIXES),
+    TIFF: (".tif", *_IMAGE_SUFFIXES),
+    GIF: (".gif", *_IMAGE_SUFFIXES),
+    BMP: (".bmp", *_IMAGE_SUFFIXES),
+    WEBP: (".webp", *_IMAGE_SUFFIXES),
 }
 # Formats whose files are binary; nothing else belongs under their names.
-_BINARY_SUFFIXES = {".pdf", ".docx", ".doc", ".xlsx", ".xls", ".pptx", ".ppt", ".odt", ".ods", ".odp", ".png", ".jpg"}
+_BINARY_SUFFIXES = frozenset({".doc", ".xls", ".ppt", ".msg"}.union(*_BINARY_KINDS.values()))
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # The stream in which Office keeps a password-protected file ([MS-OFFCRYPTO] 2.3.4.4), as its directory names it.
 _OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _MAGIC = (
     (b"{\\rtf", "an RTF document; save it as DOCX or PDF"),
-    (b"\x89PNG", "a PNG image; text in images is not read yet"),
-    (b"\xff\xd8\xff", "a JPEG image; text in images is not read yet"),
-    (b"GIF8", "a GIF image; text in images is not read yet"),
-    (b"II*\x00", "a TIFF image; text in images is not read yet"),
-    (b"MM\x00*", "a TIFF image; text in images is not read yet"),
-    (b"RIFF", "an image, a sound or a film; only documents with text are read"),
+    (b"RIFF", "a sound or a film; only documents with text are read"),
+    (b"ID3", "a sound; only documents with text are read"),
     (b"\x1f\x8b", "a compressed archive; unpack it and bring in the files"),
     (b"BZh", "a compressed archive; unpack it and bring in the files"),
     (b"7z\xbc\xaf", "a compressed archive; unpack it and bring in the files"),
@@ -59,15 +98,25 @@ _MAGIC = (
     (b"MZ\x90", "a program; only documents with text are read"),
     (b"SQLite format 3", "a database; export its tables as CSV"),
 )
-_ZIP_KINDS = (
-    ("xl/", "an Excel workbook; save its sheets as CSV"),
-    ("ppt/", "a PowerPoint presentation; save it as PDF"),
-    ("META-INF/container.xml", "an e-book; save it as PDF or HTML"),
-    ("content.xml", "an OpenDocument file; save it as DOCX or PDF"),
+_IMAGE_STARTS = (
+    (re.compile(rb"\x89PNG\r\n"), PNG),
+    (re.compile(rb"\xff\xd8\xff"), JPEG),
+    (re.compile(rb"II\*\x00|MM\x00\*"), TIFF),
+    (re.compile(rb"GIF8[79]a"), GIF),
+    # The sizes of the header that follows, by version (40 is by far the usual one); `BM` alone begins words.
+    (re.compile(rb"BM.{12}[\x0c\x28\x6c\x7c]\x00\x00\x00", re.S), BMP),
+    (re.compile(rb"RIFF....WEBP", re.S), WEBP),
 )
+# The main folder of an Office Open XML package; `mimetype`, first in the others, says what they are.
+_OFFICE_FOLDERS = (("word/", DOCX), ("xl/", XLSX), ("ppt/", PPTX))
+_DECLARED_KINDS = (ODT, ODS, ODP, EPUB)
 _HTML_START = re.compile(r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.I | re.S)
-_MAIL_START = re.compile(r"((received|return-path|from|to|date|subject|mime-version|message-id)\s*:.*\r?\n){2}", re.I)
+_MAIL_START = re.compile(
+    r"((received|return-path|from|to|date|subject|mime-version|message-id|content-type)\s*:.*\r?\n){2}", re.I
+)
+_XML_START = re.compile(r"\s*<\?xml\s")
 _CSV_ROWS = 20
+_MIMETYPE_BYTES = 256
 
 
 def detect(data: bytes, name: str) -> str:
@@ -79,11 +128,11 @@ def detect(data: bytes, name: str) -> str:
     """
     media_type = _detect(data, name)
     suffix = PurePosixPath(name).suffix.lower()
-    belongs = {PDF: ".pdf", DOCX: ".docx"}.get(media_type)
-    if belongs is None and suffix in _BINARY_SUFFIXES:
+    names = _BINARY_KINDS.get(media_type, ())
+    if not names and suffix in _BINARY_SUFFIXES:
         raise _misnamed(suffix, "text", ".txt, .md, .csv or .html")
-    if belongs is not None and suffix != belongs and (suffix in TEXT_SUFFIXES or suffix in _BINARY_SUFFIXES):
-        raise _misnamed(suffix, f"a {belongs[1:].upper()} document", belongs)
+    if names and suffix not in names and (suffix in TEXT_SUFFIXES or suffix in _BINARY_SUFFIXES):
+        raise _misnamed(suffix, f"a file of the kind {names[0][1:].upper()}", names[0])
     return media_type
 
 
@@ -99,6 +148,9 @@ def _detect(data: bytes, name: str) -> str:
         if _OLE_ENCRYPTED in data:
             raise UnreadableDocument("encrypted", "The file is protected by a password; save it without one.")
         raise _unsupported("a Word, Excel, PowerPoint or Outlook file of before 2007; save it as DOCX or PDF")
+    for start, media_type in _IMAGE_STARTS:
+        if start.match(data):
+            return media_type
     for magic, what in _MAGIC:
         if data.startswith(magic):
             raise _unsupported(what)
@@ -115,16 +167,28 @@ def _detect_zip(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = checked_members(archive)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+            declared = _declared_kind(archive, names)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, zlib.error) as error:
         raise UnreadableDocument(
             "malformed", f"The file is a damaged or cut-off archive ({error}); fetch or save it again."
         ) from error
-    if any(name.startswith("word/") for name in names):
-        return DOCX
-    for member, what in _ZIP_KINDS:
-        if any(name.startswith(member) for name in names):
-            raise _unsupported(what)
+    if declared in _DECLARED_KINDS:
+        return declared
+    if "xl/workbook.bin" in names:
+        raise _unsupported("an Excel binary workbook; save it as XLSX")
+    for folder, media_type in _OFFICE_FOLDERS:
+        if any(name.startswith(folder) for name in names):
+            return media_type
+    if "META-INF/container.xml" in names:
+        return EPUB
     raise _unsupported("a ZIP archive; unpack it and bring in the files")
+
+
+def _declared_kind(archive: zipfile.ZipFile, names: list[str]) -> str:
+    """What a `mimetype` member says (OpenDocument 1.3 part 2, 3.3; EPUB OCF 3.3, 4.3), a template as its document."""
+    if "mimetype" not in names or archive.getinfo("mimetype").file_size > _MIMETYPE_BYTES:
+        return ""
+    return archive.read("mimetype").decode("ascii", "replace").strip().removesuffix("-template")
 
 
 def _detect_text(data: bytes, name: str) -> str:
@@ -134,13 +198,22 @@ def _detect_text(data: bytes, name: str) -> str:
     for suffix in suffixes:
         if suffix in TEXT_SUFFIXES:
             return TEXT_SUFFIXES[suffix]
-    if _HTML_START.match(head):
-        return HTML
+    for start, media_type in ((_HTML_START, HTML), (_XML_START, XML), (_MAIL_START, EML)):
+        if start.match(head):
+            return media_type
+    if head.lstrip()[:1] in ("{", "[") and _is_json(data):
+        return JSON
     if suffixes and suffixes[0] not in _BINARY_SUFFIXES:
-        if suffixes[0] == ".eml" or _MAIL_START.match(head):
-            raise _unsupported("an e-mail message; save its text or print it as PDF")
         raise _unsupported(f"text of the kind {suffixes[0]}; rename it to .txt if it is to be read as plain text")
     return CSV if _is_delimited(head) else PLAIN
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(decode(data))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_delimited(text: str) -> bool:

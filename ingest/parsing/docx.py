@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -17,15 +15,11 @@ from docx.oxml.xmlchemy import BaseOxmlElement
 from docx.styles.style import BaseStyle
 
 from core.documents import BlockKind, Parsed
-from core.errors import UnreadableDocument
 from ingest.parsing.assembly import Assembly, sensible_title, table_row
 from ingest.parsing.detection import DOCX
 from ingest.parsing.docx_numbering import Numbering
-from ingest.parsing.office_zip import checked_members
+from ingest.parsing.office_package import DAMAGE, damaged, vetted_package
 
-_STRICT = b"http://purl.oclc.org/ooxml/"
-_STRICT_NAMESPACE = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/(\w+)")
-_TRANSITIONAL = rb"http://schemas.openxmlformats.org/\1/2006/\2"
 _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 # Deleted and moved-away text, field codes, notes' marks, and the older twin of a drawing: none of it is shown.
@@ -40,8 +34,6 @@ _NOT_SHOWN = frozenset(
         _FALLBACK,
     )
 )
-# What zipfile, python-docx and lxml (its XMLSyntaxError is a SyntaxError) raise on broken files.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, PackageNotFoundError, KeyError, ValueError, EOFError, SyntaxError)
 _HEADING_STYLE = re.compile(r"heading (\d)", re.I)
 _CODE_STYLE = re.compile(r"\b(source ?)?code\b|preformatted|verbatim", re.I)
 _STYLE_DEPTH = 10
@@ -68,35 +60,9 @@ def parse_docx(data: bytes) -> Parsed:
 
 def _open(data: bytes) -> Document:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            checked_members(archive)
-            data = _vetted(archive, data)
-        return docx.Document(io.BytesIO(data))
-    except _DAMAGE as error:
-        raise UnreadableDocument(
-            "malformed", f"The Word document is damaged ({error}); open it in Word, repair it and save it again."
-        ) from error
-
-
-def _vetted(archive: zipfile.ZipFile, data: bytes) -> bytes:
-    """`data`, in the transitional dialect; "hostile" if any XML part declares a document type.
-
-    Office writes none, and entities, the way to blow XML up or to reach other files, live there only.
-    """
-    xml = {name: archive.read(name) for name in archive.namelist() if name.endswith((".xml", ".rels"))}
-    for part in xml.values():
-        if any("<!DOCTYPE".encode(encoding) in part for encoding in ("utf-8", "utf-16-le", "utf-16-be")):
-            raise UnreadableDocument("hostile", "The Word document declares XML entities; it was not opened.")
-    if not any(_STRICT in part for part in xml.values()):
-        return data
-    rewritten = io.BytesIO()
-    with zipfile.ZipFile(rewritten, "w") as target:
-        for name in archive.namelist():
-            if name in xml:
-                target.writestr(name, _STRICT_NAMESPACE.sub(_TRANSITIONAL, xml[name]))
-            else:
-                target.writestr(name, archive.read(name))
-    return rewritten.getvalue()
+        return docx.Document(io.BytesIO(vetted_package(data)))
+    except (*DAMAGE, PackageNotFoundError) as error:
+        raise damaged("Word document", "Word", error) from error
 
 
 @dataclass(frozen=True)

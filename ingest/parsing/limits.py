@@ -27,6 +27,11 @@ class Limits:
     """A process that holds more than this after a document is replaced, so that leaks do not add up."""
 
     @property
+    def body_bytes(self) -> int:
+        """The most that a reply's body may take: the text, and attachments, which are part of what came in."""
+        return self.text_bytes + self.input_bytes
+
+    @property
     def header_bytes(self) -> int:
         """The most that a reply's header may take: at most 64 bytes for each block, and its title and metadata."""
         return 64 * self.blocks + MIB

@@ -22,6 +22,8 @@ PARSERS = "ingest.parsing.formats:parse"
 
 # After these a child is dead, or not to be trusted with another document.
 _ENDS_CHILD: frozenset[Verdict] = frozenset(("timeout", "oom", "crash", "too_large"))
+# Numerical libraries start threads when they load, and the child may start none; each would reserve address space too.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -113,7 +115,7 @@ class _Child:
                 stderr=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), lifeline),
                 # The child finds our modules where we did, and learns nothing else from us.
-                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LC_ALL": "C.UTF-8"},
+                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LC_ALL": "C.UTF-8", **_ONE_THREAD},
                 cwd="/",
                 start_new_session=True,
             )
@@ -150,7 +152,7 @@ class _Child:
 
     def _receive(self, deadline: float, limits: Limits) -> tuple[bytes, bytes]:
         head_length, body_length = LENGTHS.unpack(self._read(LENGTHS.size, deadline))
-        if head_length > limits.header_bytes or body_length > limits.text_bytes:
+        if head_length > limits.header_bytes or body_length > limits.body_bytes:
             raise _failure("too_large", "The parser answered with more than its limit")
         return self._read(head_length, deadline), self._read(body_length, deadline)
 

@@ -11,7 +11,7 @@ import json
 import struct
 from typing import Any, cast
 
-from core.documents import Block, BlockKind, Parsed, clean_text
+from core.documents import Attachment, Block, BlockKind, Parsed, clean_text
 from core.errors import VERDICTS, UnreadableDocument
 
 LENGTHS = struct.Struct(">QQ")
@@ -24,10 +24,16 @@ def frame(header: dict[str, Any], body: bytes) -> tuple[bytes, bytes]:
 
 
 def parsed_frame(parsed: Parsed) -> tuple[bytes, bytes]:
-    """A parsed document as a message: its text is the body, all else the header."""
+    """A parsed document as a message: its text and then its attachments are the body, all else the header."""
     blocks = [[block.kind.value, block.start, block.end, block.level, block.page] for block in parsed.blocks]
-    header = {"title": parsed.title, "media_type": parsed.media_type, "metadata": parsed.metadata, "blocks": blocks}
-    return frame(header, parsed.text.encode("utf-8"))
+    header = {
+        "title": parsed.title,
+        "media_type": parsed.media_type,
+        "metadata": parsed.metadata,
+        "blocks": blocks,
+        "attachments": [[attachment.name, len(attachment.data)] for attachment in parsed.attachments],
+    }
+    return frame(header, b"".join((parsed.text.encode("utf-8"), *(one.data for one in parsed.attachments))))
 
 
 def failure_frame(failure: UnreadableDocument) -> tuple[bytes, bytes]:
@@ -45,7 +51,8 @@ def read_reply(head: bytes, body: bytes) -> Parsed:
         header = json.loads(head)
         if "verdict" in header:
             raise _refusal(header)
-        return _parsed(header, body.decode("utf-8"))
+        attachments, text = _attachments(header["attachments"], body)
+        return _parsed(header, text.decode("utf-8"), attachments)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise UnreadableDocument(
             "crash", f"The parser process answered nonsense ({type(error).__name__}); the document was not indexed."
@@ -59,7 +66,24 @@ def _refusal(header: dict[str, Any]) -> UnreadableDocument:
     return UnreadableDocument(verdict, clean_text(reason[:1_000]))
 
 
-def _parsed(header: dict[str, Any], text: str) -> Parsed:
+def _attachments(fields: list[list[Any]], body: bytes) -> tuple[tuple[Attachment, ...], bytes]:
+    """The attachments at the end of a body, and what stands before them."""
+    start = len(body) - sum(size for _, size in fields)
+    text, at, attachments = body[:start], start, []
+    for name, size in fields:
+        if type(size) is not int or not 0 <= size <= len(body) - at or start < 0:
+            raise ValueError("not the size of an attachment")
+        # What is named here becomes a document's place, so it must not lead anywhere else.
+        if name != clean_text(name) or any(step in ("", ".", "..") for step in name.split("/")):
+            raise ValueError("not a name")
+        attachments.append(Attachment(name, body[at : at + size]))
+        at += size
+    if len({attachment.name for attachment in attachments}) < len(attachments):
+        raise ValueError("a name stands for two attachments")
+    return tuple(attachments), text
+
+
+def _parsed(header: dict[str, Any], text: str, attachments: tuple[Attachment, ...]) -> Parsed:
     blocks = tuple(_block(*fields) for fields in header["blocks"])
     edges = [edge for block in blocks for edge in (block.start, block.end)]
     ascending = all(block.start < block.end for block in blocks) and edges == sorted(edges)
@@ -69,7 +93,7 @@ def _parsed(header: dict[str, Any], text: str) -> Parsed:
         raise ValueError("not a parsed document")
     if text != clean_text(text) or title != clean_text(title):
         raise ValueError("text is not clean")
-    return Parsed(text, blocks, title, media_type, metadata)
+    return Parsed(text, blocks, title, media_type, metadata, attachments)
 
 
 def _block(kind: str, start: object, end: object, level: object, page: object) -> Block:

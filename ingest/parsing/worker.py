@@ -76,7 +76,10 @@ def _reply(parse: Callable[[bytes, str], Parsed], data: bytes, name: str, limits
         if len(parsed.text) > limits.text_bytes or len(parsed.blocks) > limits.blocks:
             raise _too_much(limits)
         reply = parsed_frame(parsed)
-        if len(reply[1]) > limits.text_bytes or len(reply[0]) > limits.header_bytes:
+        attached = sum(len(attachment.data) for attachment in parsed.attachments)
+        if len(reply[1]) - attached > limits.text_bytes or attached > limits.input_bytes:
+            raise _too_much(limits)
+        if len(reply[0]) > limits.header_bytes:
             raise _too_much(limits)
         return reply
     except UnreadableDocument as failure:

@@ -18,7 +18,8 @@ from core.errors import UnreadableDocument
 from ingest.parsing.sandbox import SandboxedParser
 
 SETS = Path(__file__).parents[3] / "shared" / "eval"
-OURS = ("md", "html", "txt", "csv", "tsv", "pdf", "docx")
+READ = ("md", "html", "txt", "csv", "tsv", "pdf", "docx", "pptx", "xlsx", "odt", "ods", "odp", "epub", "webp")
+OURS = (*READ, "xlsm", "eml", "json", "xml", "png", "jpg", "tif")
 # What each expectation of the set allows; a file that may end in any way must still end.
 ALLOWED = {
     "text": {"text"},
@@ -26,7 +27,12 @@ ALLOWED = {
     "text_or_encrypted": {"text", "encrypted"},
     "empty": {"empty"},
     "unsupported": {"unsupported"},
+    "fail_clean": {"malformed", "unsupported"},
 }
+# A PDF of scanned pages, which are not read yet.
+SCAN = "files/nemotron_multipage.pdf"
+# One presentation, whose lists' numbers we leave out.
+LEAST_RECALL = {"odp": 0.9}
 WORD = re.compile(r"\w+")
 
 
@@ -64,11 +70,11 @@ def test_every_hostile_file_ends_soon_with_the_verdict_it_deserves(parser: Sandb
     assert not wrong
 
 
-@pytest.mark.parametrize("format_name", OURS)
+@pytest.mark.parametrize("format_name", READ)
 def test_the_words_of_the_reference_come_out(parser: SandboxedParser, format_name: str) -> None:
     recalls = []
     for row in manifest("doc_formats"):
-        if row["format"] == format_name and row.get("truth_md") and row["expect"] == "text":
+        if row["format"] == format_name and row.get("truth_md") and row["file"] != SCAN:
             outcome = read(parser, SETS / "doc_formats" / row["file"])
             assert isinstance(outcome, Parsed), row["file"]
             truth = (SETS / "doc_formats" / row["truth_md"]).read_text("utf-8")
@@ -77,10 +83,37 @@ def test_the_words_of_the_reference_come_out(parser: SandboxedParser, format_nam
             recalls.append((wanted & found).total() / max(1, wanted.total()))
     if not recalls:
         pytest.skip(f"the set has no reference text for {format_name}")
-    assert statistics.median(recalls) >= 0.95
+    assert statistics.median(recalls) >= LEAST_RECALL.get(format_name, 0.95)
 
 
-def test_files_that_need_ocr_say_so(parser: SandboxedParser) -> None:
+def test_every_document_of_a_format_we_read_is_read(parser: SandboxedParser) -> None:
+    pictures = ("png", "jpg", "tif")
+    rows = [row for row in manifest("doc_formats") if row["format"] in OURS and row["format"] not in ("pdf", *pictures)]
+    outcomes = {row["file"]: (row, read(parser, SETS / "doc_formats" / row["file"])) for row in rows}
+    refused = {
+        file: outcome.reason for file, (_, outcome) in outcomes.items() if isinstance(outcome, UnreadableDocument)
+    }
+    lost = {
+        file: phrase
+        for file, (row, outcome) in outcomes.items()
+        for phrase in row.get("must_contain") or ()
+        if isinstance(outcome, Parsed) and phrase not in outcome.text
+    }
+    assert not refused
+    assert not lost
+
+
+@pytest.mark.deep
+def test_pictures_of_text_are_read(parser: SandboxedParser) -> None:
+    rows = [row for row in manifest("doc_formats") if row["format"] in ("png", "jpg", "tif", "webp")]
+    outcomes = {row["file"]: read(parser, SETS / "doc_formats" / row["file"]) for row in rows}
+    texts = {file: outcome.text for file, outcome in outcomes.items() if isinstance(outcome, Parsed)}
+    assert texts.keys() == outcomes.keys()
+    assert "Document-Layout Analysis" in texts["files/2206.01062.tif"]
+    assert "9400 Rorschach" in texts["files/qr_bill_example.jpg"]
+
+
+def test_scanned_pages_say_so(parser: SandboxedParser) -> None:
     scans = [row for row in manifest("doc_formats") if row["expect"] == "needs_ocr" and row["format"] == "pdf"]
     outcomes = [read(parser, SETS / "doc_formats" / row["file"]) for row in scans]
     assert outcomes

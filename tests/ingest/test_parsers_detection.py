@@ -10,7 +10,26 @@ import docx
 import pytest
 
 from core.errors import UnreadableDocument
-from ingest.parsing.detection import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, TSV, detect
+from ingest.parsing.detection import (
+    CSV,
+    DOCX,
+    EML,
+    EPUB,
+    HTML,
+    JPEG,
+    JSON,
+    MARKDOWN,
+    ODT,
+    PDF,
+    PLAIN,
+    PNG,
+    PPTX,
+    TSV,
+    WEBP,
+    XLSX,
+    XML,
+    detect,
+)
 from ingest.parsing.formats import PARSERS, parse
 
 
@@ -31,7 +50,7 @@ def archive(*names: str, content: bytes = b"x") -> bytes:
 
 
 NOISE = random.Random(7).randbytes(4096)
-PNG = b"\x89PNG\r\n\x1a\n" + NOISE
+PICTURE = b"\x89PNG\r\n\x1a\n" + NOISE
 
 
 @pytest.mark.parametrize(
@@ -53,6 +72,21 @@ PNG = b"\x89PNG\r\n\x1a\n" + NOISE
         (word_document(), "letter", DOCX),
         (word_document(), "letter.docx", DOCX),
         ("Übung".encode("utf-16"), "utf16.txt", PLAIN),
+        (archive("xl/workbook.xml"), "table", XLSX),
+        (archive("xl/workbook.xml"), "table.xlsm", XLSX),
+        (archive("ppt/presentation.xml"), "slides.pptx", PPTX),
+        (archive("mimetype", content=b"application/vnd.oasis.opendocument.text"), "letter", ODT),
+        (archive("mimetype", content=b"application/vnd.oasis.opendocument.text-template"), "letter.ott", ODT),
+        (archive("mimetype", content=b"application/epub+zip"), "book.epub", EPUB),
+        (archive("META-INF/container.xml"), "book", EPUB),
+        (b"From: a@example.org\r\nSubject: x\r\n\r\nHi", "mail", EML),
+        (b"From: a@example.org\r\nSubject: x\r\n\r\nHi", "saved.mail", EML),
+        (b'{"a": 1}', "settings", JSON),
+        (b"[see] the notes", "notes", PLAIN),
+        (b'<?xml version="1.0"?><a/>', "export.rss", XML),
+        (PICTURE, "picture", PNG),
+        (b"\xff\xd8\xff\xe0" + NOISE, "scan.png", JPEG),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 " + NOISE, "photo.webp", WEBP),
         (b"padded" + bytes(64) + b"text", "nul.txt", PLAIN),
     ],
 )
@@ -72,15 +106,16 @@ def test_content_decides_and_the_name_only_among_kinds_of_text(data: bytes, name
         (b"\n\n%PDF-1.4\n...", "really-pdf.txt", "malformed", "rename it to .pdf"),
         (word_document(), "really-word.pdf", "malformed", "rename it to .docx"),
         (b"\xef\xbb\xbf \n\x00", "a.docx", "empty", "empty"),
-        (PNG, "picture.md", "unsupported", "PNG"),
+        (PICTURE, "picture.md", "malformed", "rename it to .png"),
+        (b"words", "picture.jpeg", "malformed", "rename it"),
         (NOISE, "noise.txt", "unsupported", "binary"),
         (NOISE, "noise.pdf", "unsupported", "binary"),
-        (archive("xl/workbook.xml"), "table.docx", "unsupported", "Excel"),
-        (archive("ppt/presentation.xml"), "slides.pptx", "unsupported", "PowerPoint"),
-        (archive("content.xml", "mimetype"), "text.odt", "unsupported", "OpenDocument"),
+        (archive("xl/workbook.xml"), "table.docx", "malformed", "rename it to .xlsx"),
+        (archive("xl/workbook.bin"), "table.xlsb", "unsupported", "XLSX"),
+        (archive("ppt/presentation.xml"), "slides.pptx", "malformed", "damaged"),
         (archive("a.txt"), "things.zip", "unsupported", "unpack"),
         (word_document()[:9_000], "cut.docx", "malformed", "damaged"),
-        (b"From: a@example.org\r\nSubject: x\r\n\r\nHi", "mail.eml", "unsupported", "e-mail"),
+        (b"RIFF\x10\x00\x00\x00WAVEfmt " + NOISE, "song.wav", "unsupported", "sound"),
         (b"import os\n", "tool.py", "unsupported", ".py"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), "old.doc", "unsupported", "2007"),
         (

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from core.documents import Attachment
 from core.errors import UnreadableDocument
 from ingest.parsing.limits import MIB, Limits
 from ingest.parsing.sandbox import SandboxedParser
@@ -93,11 +94,12 @@ def test_a_child_that_has_grown_is_replaced() -> None:
         assert ask(parser, "pid") != grown
 
 
-def test_the_child_has_no_environment_but_its_import_path(
+def test_the_child_has_no_environment_but_its_import_path_and_one_thread(
     shared: SandboxedParser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FOOTNOTE_SECRET", "hush")
-    assert ask(shared, "environment") == "['LC_ALL', 'PYTHONPATH']"
+    threads = "'MALLOC_ARENA_MAX', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'"
+    assert ask(shared, "environment") == f"['LC_ALL', {threads}, 'PYTHONPATH']"
 
 
 def test_the_child_opens_no_connection_and_starts_no_program(shared: SandboxedParser) -> None:
@@ -122,8 +124,14 @@ def test_the_child_writes_no_file(shared: SandboxedParser, tmp_path: Path) -> No
 
 
 def forged(block: list[object], body: bytes = b"short") -> str:
-    header = {"title": "", "media_type": "text/plain", "metadata": {}, "blocks": [block]}
+    header = {"title": "", "media_type": "text/plain", "metadata": {}, "blocks": [block], "attachments": []}
     return "forge " + b"".join(frame(header, body)).hex()
+
+
+def forged_attachment(name: str, size: object) -> str:
+    """A reply of ten bytes: five of text, then what is said to be an attachment."""
+    header = {"title": "", "media_type": "text/plain", "metadata": {}, "blocks": [["paragraph", 0, 5, None, None]]}
+    return "forge " + b"".join(frame(header | {"attachments": [[name, size]]}, b"shortbytes")).hex()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +142,11 @@ def forged(block: list[object], body: bytes = b"short") -> str:
         forged(["paragraph", 0, "5", None, None]),
         forged(["virus", 0, 5, None, None]),
         forged(["paragraph", 0, 5, None, None], b"a\x00b\r\n"),
+        forged_attachment("../../etc/passwd", 5),
+        forged_attachment("a//b.pdf", 5),
+        forged_attachment("a.pdf", 6),
+        forged_attachment("a.pdf", -1),
+        forged_attachment("a.pdf", "5"),
         "forge " + b"".join(frame({"verdict": "gossip", "reason": "x"}, b"")).hex(),
         "forge " + (LENGTHS.pack(2, 0) + b"[]").hex(),
         "forge " + (LENGTHS.pack(2, 0) + b"\xff\xfe").hex(),
@@ -144,6 +157,12 @@ def test_a_reply_that_no_parser_gives_is_a_crash(shared: SandboxedParser, reply:
         ask(shared, reply)
     assert failure.value.verdict == "crash"
     assert ask(shared, "modules") == "none"
+
+
+def test_an_attachment_comes_back_whole() -> None:
+    with SandboxedParser(LIMITS, parser=MISBEHAVING) as parser:
+        parsed = parser.parse(forged_attachment("mail.eml/a.pdf", 5).encode(), "deed.txt")
+    assert (parsed.text, parsed.attachments) == ("short", (Attachment("mail.eml/a.pdf", b"bytes"),))
 
 
 def test_a_reply_that_claims_to_be_endless_is_not_waited_for(shared: SandboxedParser) -> None:
@@ -213,4 +232,15 @@ def test_the_service_itself_loads_no_parsing_library() -> None:
     program = "import sys, json, ingest.parsing.sandbox; print(json.dumps(sorted(sys.modules)))"
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", program], env=environment))
-    assert not {"pypdfium2", "pdfplumber", "docx", "lxml", "selectolax", "markdown_it"} & set(loaded)
+    assert not {
+        "pypdfium2",
+        "pdfplumber",
+        "docx",
+        "lxml",
+        "selectolax",
+        "markdown_it",
+        "openpyxl",
+        "pptx",
+        "rapidocr",
+        "PIL",
+    } & set(loaded)

@@ -1,0 +1,85 @@
+"""A spreadsheet's values as its reader sees them (ECMA-376, 18.8.31: number formats)."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta
+
+# Colours, conditions and locales in brackets, the space of a width (`_x`), a filler (`*x`).
+_NOT_PRINTED = re.compile(r"\[(?!\$)[^\]]*\]|_.|\*.")
+_CURRENCY = re.compile(r"\[\$([^\]-]*)(?:-[^\]]*)?\]")
+_PARTS = re.compile(
+    r"(?P<quoted>\"[^\"]*\"?)|\\(?P<escaped>.)|(?P<digits>[0#?][0#?,]*(?:\.[0#?]*)?(?:E[+-]0+)?,*|\.[0#?]+)|(?P<other>.)",
+    re.S,
+)
+# Excel's own width of a number in the format General.
+_GENERAL_DIGITS = 11
+
+
+def shown(value: object, number_format: str) -> str:
+    """`value` as a spreadsheet shows it: dates in ISO 8601, numbers in their format; a format unknown to us is General.
+
+    Nothing for an empty cell.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float):
+        return _number(value, number_format)
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else _whole_seconds(value.isoformat(" "))
+    if isinstance(value, time):
+        return _whole_seconds(value.isoformat())
+    if isinstance(value, date):
+        return value.isoformat()
+    return _whole_seconds(str(value)) if isinstance(value, timedelta) else str(value)
+
+
+def _whole_seconds(text: str) -> str:
+    """A time to the second, or to the minute where it is a whole one."""
+    text = text.partition(".")[0]
+    return text.removesuffix(":00") if text.count(":") == 2 else text
+
+
+def _number(value: float, number_format: str) -> str:
+    sections = number_format.split(";")
+    if value < 0 and len(sections) > 1 and sections[1]:
+        # A section of its own says how less than nothing looks, parentheses say, and no sign is added.
+        return _in_section(-value, sections[1])
+    section = sections[2] if value == 0 and len(sections) > 2 else sections[0]
+    return ("-" if value < 0 else "") + _in_section(abs(value), section)
+
+
+def _in_section(value: float, section: str) -> str:
+    pattern = _CURRENCY.sub(lambda match: f'"{match[1]}"', _NOT_PRINTED.sub("", section))
+    parts = [(match.lastgroup, match[match.lastgroup or 0]) for match in _PARTS.finditer(pattern)]
+    digits = [text for group, text in parts if group == "digits"]
+    words = "".join(text for group, text in parts if group == "other" and text not in "%$€£¥()+-,. ")
+    if len(digits) != 1 or words:
+        # General, text, fractions, and a date's letters on what is no date.
+        return _general(value)
+    percent = any(group == "other" and text == "%" for group, text in parts)
+    number = _digits(value * 100 if percent else value, digits[0])
+    printed = (number if group == "digits" else text.strip('"') if group == "quoted" else text for group, text in parts)
+    return "".join(printed).strip()
+
+
+def _digits(value: float, pattern: str) -> str:
+    if "E" in pattern:
+        return f"{value:.{pattern.partition('.')[2].partition('E')[0].count('0')}E}"
+    # A comma after the last digit divides by a thousand.
+    bare = pattern.rstrip(",")
+    whole, _, fraction = bare.partition(".")
+    grouping = "," if "," in whole else ""
+    text = f"{value / 1000 ** (len(pattern) - len(bare)):{grouping}.{len(fraction)}f}"
+    optional = len(fraction) - len(fraction.rstrip("#?"))
+    for _ in range(optional):
+        text = text.removesuffix("0")
+    return text.removesuffix(".")
+
+
+def _general(value: float) -> str:
+    if isinstance(value, int) or value.is_integer():
+        return str(int(value))
+    return f"{value:.{_GENERAL_DIGITS}g}"
