@@ -14,9 +14,11 @@ from contextlib import closing
 from functools import lru_cache, partial
 
 import redis
-from celery import Celery, signals
+from celery import Celery, Task, signals
 from celery.beat import EmbeddedService, Scheduler
+from celery.worker.request import Request
 from kombu.exceptions import OperationalError
+from kombu.transport.virtual import QoS
 from structlog.typing import FilteringBoundLogger
 
 from core.errors import Transient
@@ -33,6 +35,30 @@ _RUN, _SWEEP = "footnote.run", "footnote.sweep"
 _PATIENCE_SECONDS = 2.0
 
 
+class _Request(Request):  # type: ignore[misc]
+    """A message taken by this worker."""
+
+    acknowledged: bool
+
+    def acknowledge(self) -> None:
+        """Take the message off the broker; where that cannot be reached, count it as taken all the same.
+
+        Celery's own would leave it in hand for ever: with a prefetch of one the worker would take no other message
+        and fall silent. If the broker still has this one, it comes again later and wakes somebody for nothing.
+        """
+        if not self.acknowledged:
+            try:
+                self.message.ack()
+            except self.connection_errors:
+                QoS.ack(self.message.channel.qos, self.message.delivery_tag)  # type: ignore[no-untyped-call]
+            self.acknowledged = True
+
+
+class _Rung(Task):  # type: ignore[misc]
+    Request = _Request
+    ignore_result = True
+
+
 def create_app(settings: Settings) -> Celery:
     """The Celery application of one home's workers; connects to nothing yet."""
     app = _client(_url(settings))
@@ -44,7 +70,7 @@ def create_app(settings: Settings) -> Celery:
             homes[os.getpid()] = open_home(settings)
         return homes[os.getpid()]
 
-    @app.task(name=_RUN, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
+    @app.task(name=_RUN, base=_Rung, bind=True)  # type: ignore[untyped-decorator]
     def run(task: object, job_id: str) -> None:
         """Do the job whose turn it is in the queue that rang: the one rung for, unless others come before it."""
         queue: str = task.request.delivery_info["routing_key"]  # type: ignore[attr-defined]
@@ -53,7 +79,7 @@ def create_app(settings: Settings) -> Celery:
         except Transient as error:
             json_log(settings.log_level, job_id=job_id).warning("job not claimed", error=type(error).__name__)
 
-    @app.task(name=_SWEEP, ignore_result=True)  # type: ignore[untyped-decorator]
+    @app.task(name=_SWEEP, base=_Rung)  # type: ignore[untyped-decorator]
     def sweep_task() -> None:
         """Recover what is lost, queue what is due, and ring where no message waits."""
         try:
@@ -117,6 +143,7 @@ def _client(url: str) -> Celery:
         task_acks_late=False,
         task_publish_retry=False,
         worker_prefetch_multiplier=1,
+        worker_enable_prefetch_count_reduction=False,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
