@@ -15,12 +15,13 @@ from slack_bolt.adapter.asgi.http_request import AsgiHttpRequest
 from slack_bolt.adapter.socket_mode.builtin import SocketModeHandler
 from slack_bolt.request import BoltRequest
 from slack_bolt.response import BoltResponse
+from slack_sdk.errors import SlackApiError
 from starlette.types import ASGIApp
 
 from apps.slack.app import slack_app
 from apps.web.body_limit import BodyLimit
 from apps.web.server import serve_app
-from core.errors import LimitExceeded
+from core.errors import LimitExceeded, Transient, WrongUsage
 from wiring.home import Home
 
 PATH = "/slack/events"
@@ -32,8 +33,8 @@ def run_socket(home: Home, ready: Callable[[str], None] = lambda address: None) 
     token = home.settings.slack_app_token
     with slack_app(home, over_http=False) as slack, _told_to_stop() as stop:
         handler = SocketModeHandler(slack.bolt, token.get_secret_value() if token else None)
-        handler.connect()  # type: ignore[no-untyped-call]
         try:
+            _connect(handler)
             ready("Socket Mode")
             stop.wait()
         finally:
@@ -60,9 +61,19 @@ class _Handler(SlackRequestHandler):
             read = BoltRequest(body=body, query=request.query_string, headers=request.get_headers())
         except LimitExceeded:
             return BoltResponse(status=413, body="")
-        except (ValueError, RecursionError):
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+            # Bolt reads a body before it verifies it, and stumbles over what Slack would never send.
             return BoltResponse(status=400, body="")
         return await run_in_threadpool(self.app.dispatch, read)
+
+
+def _connect(handler: SocketModeHandler) -> None:
+    try:
+        handler.connect()  # type: ignore[no-untyped-call]
+    except SlackApiError as error:
+        raise WrongUsage(f"Slack does not take the app's token ({error.response.get('error')}).") from error
+    except OSError as error:
+        raise Transient(f"Slack cannot be reached ({type(error).__name__}). Try again.") from error
 
 
 @contextmanager

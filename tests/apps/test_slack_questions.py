@@ -92,9 +92,8 @@ def test_a_follow_up_in_the_thread_continues_its_conversation_and_one_elsewhere_
     bot.after(slack.direct_message("UANA", ABOUT_LEAVE))
 
     ana = parse_principal("user:ana")
-    turns = {
-        len(bot.home.conversations.turns(ana, view.conversation_id, 9)) for view in bot.home.conversations.listed(ana)
-    }
+    conversations = bot.home.conversations
+    turns = {len(conversations.turns(ana, view.conversation_id, 9)) for view in conversations.listed(ana)}
     assert turns == {1, 2}
 
 
@@ -174,17 +173,15 @@ def test_whoever_slack_says_is_no_person_of_ours_gets_nothing_though_linked(
     assert len(bot.audit("ask")) == asked
 
 
-@pytest.mark.parametrize(
-    "facts", [{"is_ext_shared": True}, {"is_pending_ext_shared": True}, {"is_shared": True}], ids=str
-)
-def test_nothing_is_answered_in_a_channel_that_slack_says_is_shared(bot: SlackHome, facts: dict[str, bool]) -> None:
-    bot.slack.channels["CTEAM"].update(facts)
+@pytest.mark.parametrize("fact", ["is_ext_shared", "is_pending_ext_shared", "is_shared"])
+def test_nothing_is_answered_in_a_channel_that_slack_says_is_shared(bot: SlackHome, fact: str) -> None:
+    bot.slack.channels["CTEAM"][fact] = True
 
     (told,) = bot.after(bot.slack.mention("UANA", "CTEAM", ABOUT_MERGER))
 
     assert (told.only_for, told.words()) == ("UANA", FOREIGN)
     assert bot.audit("ask") == []
-    bot.slack.channels["CTEAM"].update(dict.fromkeys(facts, False))
+    bot.slack.channels["CTEAM"][fact] = False
     assert len(bot.after(bot.slack.mention("UANA", "CTEAM", ABOUT_MERGER))) == 3
 
 
