@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from core.answers import AbstentionReason, Answer, Citation, Hit, SearchResult
+from governance.batch_results import Failure
+from governance.batches import SETTLED, BatchView
 from governance.conversations import ConversationView, Turn
 from governance.doors import DocumentView
 from governance.feedback import FeedbackFigures
@@ -83,6 +85,29 @@ def turn_json(turn: Turn) -> dict[str, Any]:
         "available": turn.answer is not None,
         "answer": answer_json(turn.answer) if turn.answer else None,
     }
+
+
+def batch_json(view: BatchView) -> dict[str, Any]:
+    """A batch as it is listed; `seconds_left` is null until its pace is known."""
+    left = view.time_left
+    return {
+        "batch_id": view.batch_id,
+        "name": view.name,
+        "per_document": view.pattern,
+        "state": view.state,
+        "created": view.created.isoformat(),
+        "rows": {
+            "total": view.total,
+            "waiting": view.waiting,
+            **{state: view.rows.get(state, 0) for state in SETTLED},
+        },
+        "seconds_left": None if left is None else round(left.total_seconds(), 1),
+    }
+
+
+def batch_failures_json(failures: Sequence[Failure]) -> list[dict[str, Any]]:
+    """The rows of a batch without an answer: where each stands, and why."""
+    return [asdict(failure) for failure in failures]
 
 
 def feedback_json(figures: FeedbackFigures) -> dict[str, Any]:

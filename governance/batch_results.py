@@ -106,7 +106,7 @@ class BatchResults:
         query = select(BatchQuestionRow).where(
             BatchQuestionRow.batch_id == rows[0].batch_id, BatchQuestionRow.number.in_(numbers)
         )
-        erased = BatchQuestion(0, "", {}, ERASED)
+        erased = BatchQuestion(0, "")
         return {one.number: self.sealing.open_question(owner, one) or erased for one in session.scalars(query)}
 
     def _result(self, owner: str, row: BatchResultRow, question: BatchQuestion, look: _Looking) -> BatchResult:

@@ -154,4 +154,5 @@ def row_subject(batch_id: str, ordinal: int | str) -> str:
 def _jobs(session: Session, batch_id: str) -> Sequence[tuple[str, str, str | None]]:
     """The row that each job of a batch is for, the job's state and why its last attempt failed; those done left out."""
     query = select(JobRow.subject_id, JobRow.state, JobRow.cause)
-    return session.execute(query.where(JobRow.group_id == batch_id, JobRow.state != "done")).tuples().all()
+    found = session.execute(query.where(JobRow.group_id == batch_id, JobRow.state != "done"))
+    return [(subject, state, cause) for subject, state, cause in found]

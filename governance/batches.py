@@ -212,7 +212,8 @@ class Batches:
     def _view(self, session: Session, batch: BatchRow) -> BatchView:
         mine = BatchResultRow.batch_id == batch.id
         counts = select(BatchResultRow.state, func.count()).where(mine).group_by(BatchResultRow.state)
-        about, rows = self.sealing.open_about(batch), dict(session.execute(counts).tuples().all())
+        about = self.sealing.open_about(batch)
+        rows = {state: int(count) for state, count in session.execute(counts)}
         waiting = batch.rows - sum(rows.get(state, 0) for state in SETTLED)
         newest = select(BatchResultRow.finished_at).where(mine, BatchResultRow.state.in_(("answered", "failed")))
         newest = newest.order_by(BatchResultRow.finished_at.desc()).limit(_PACE_ROWS)

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import typer
 
-from apps.cli import access, audit, documents, evaluation, index, keys, operations, people, questions, slack
+from apps.cli import access, audit, batch, documents, evaluation, index, keys, operations, people, questions, slack
 from apps.cli.demo import demo
 from apps.cli.shell import failures_in_words, flags, say
 from apps.cli.vllm import vllm
@@ -26,6 +26,7 @@ for room in (operations, documents, questions, evaluation):
 app.command()(demo)
 app.command()(vllm)
 app.command()(worker)
+app.add_typer(batch.app, name="batch", help="Files of questions, answered row by row.")
 app.add_typer(documents.app, name="documents", help="List, show and delete documents.")
 app.add_typer(people.groups, name="groups", help="Groups and their members.")
 app.add_typer(people.users, name="users", help="The people Footnote knows.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from apps.batches import MAX_FILE_BYTES
 from apps.web import problems
 from apps.web.body_limit import FORM_OVERHEAD_BYTES, BodyLimit
 from apps.web.boundary import Boundary
@@ -14,6 +15,7 @@ from apps.web.home_figures import HomeFigures
 from apps.web.metrics import Metrics
 from apps.web.readiness import Readiness
 from apps.web.routes import (
+    batches,
     chat,
     conversations,
     documents,
@@ -90,6 +92,7 @@ def create_app(home: Home) -> FastAPI:
         session,
         questions,
         conversations,
+        batches,
         feedback,
         chat,
         documents,
@@ -100,7 +103,8 @@ def create_app(home: Home) -> FastAPI:
         app.include_router(subject.router)
     problems.install(app)
     upload_limit = home.settings.max_document_bytes + FORM_OVERHEAD_BYTES
-    app.add_middleware(BodyLimit, limits={documents.PATH: upload_limit})
+    batch_limit = MAX_FILE_BYTES + FORM_OVERHEAD_BYTES
+    app.add_middleware(BodyLimit, limits={documents.PATH: upload_limit, batches.PATH: batch_limit})
     app.add_middleware(Boundary, metrics=app.state.metrics, log=json_log(home.settings.log_level))
     return app
 
@@ -114,6 +118,9 @@ def _build_parts(home: Home) -> None:
         home.search,
         home.conversing,
         home.feedback,
+        home.batches,
+        home.batch_results,
+        home.batch_runner,
         home.ingestion,
         home.index_reader,
     )

@@ -11,6 +11,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from web_home import LEAVE, MERGER, WebHome, bearer, web_home
 
+from apps.batches import BatchDesk, read_questions
 from core.principals import parse_principal
 from governance.identity import SCOPES, create_key
 
@@ -37,6 +38,12 @@ POST /v1/conversations                  401    401 401     401     403   201    
 GET /v1/conversations                   401    401 401     401     403   200    200   200    200    403   200    200
 GET /v1/conversations/{conversation_id} 401    401 401     401     403   200    404   404    200    403   200    200
 DELETE /v1/conversations/{conversation_id} 401 401 401     401     403   204    404   404    204    403   403    204
+GET /v1/batches                         401    401 401     401     403   200    200   200    200    403   200    200
+POST /v1/batches                        401    401 401     401     403   201    201   201    201    403   403    201
+GET /v1/batches/{batch_id}              401    401 401     401     403   200    404   404    200    403   200    200
+GET /v1/batches/{batch_id}/results      401    401 401     401     403   200    404   404    200    403   200    200
+POST /v1/batches/{batch_id}/cancel      401    401 401     401     403   204    404   404    204    403   403    204
+DELETE /v1/batches/{batch_id}           401    401 401     401     403   204    404   404    204    403   403    204
 POST /v1/feedback                       401    401 401     401     403   204    404   404    204    403   403    204
 GET /v1/feedback                        401    401 401     401     403   403    403   403    403    200   200    200
 POST /v1/chat/completions               401    401 401     401     403   200    200   200    200    403   403    200
@@ -68,13 +75,25 @@ CELLS = [
 CHAT = {"model": "footnote", "messages": [{"role": "user", "content": "What is the agreed purchase price?"}]}
 
 
+QUESTIONS = b"question\nWhat is the agreed purchase price?\n"
+
+
+def begun_batch(web: WebHome) -> str:
+    """A batch of the person's that waits."""
+    desk, sheet = BatchDesk(web.home, parse_principal("user:ana"), "test"), read_questions("questions.csv", QUESTIONS)
+    batch_id = desk.begin("questions.csv", sheet, None)
+    desk.load(batch_id, sheet, with_jobs=False)
+    return batch_id
+
+
 @dataclass
 class Stage:
-    """The home of the matrix, its document, the person's conversation and its answer, and its keys."""
+    """The home of the matrix, its document, the person's conversation with its answer, their batch, and its keys."""
 
     web: WebHome
     document_id: str
     conversation_id: str
+    batch_id: str
     audit_id: str
     keys: Mapping[str, str]
 
@@ -104,6 +123,8 @@ class Stage:
             "PUT /v1/groups/{name:path}": {"json": {"members": ["user:ana"]}},
             "POST /v1/keys": {"json": {"name": "ben", "principal": "user:ben", "scopes": ["ask"]}},
         }
+        if route == "POST /v1/batches":
+            return {"url": path, "files": {"file": ("questions.csv", QUESTIONS)}}
         if route == "POST /v1/documents":
             name = f"{len(self.web.administration.documents())}.md"
             return {"url": path, "files": {"file": (name, LEAVE)}, "data": {"allow": "user:ana"}}
@@ -112,6 +133,7 @@ class Stage:
     def _filled(self, route: str, path: str, consumed: bool) -> str:
         """The path with its parameter; something of its own where the request will use it up."""
         document_id, key_id, conversation_id = self.document_id, "0" * 12, self.conversation_id
+        batch_id = begun_batch(self.web) if "{batch_id}" in route and consumed else self.batch_id
         if route == "DELETE /v1/conversations/{conversation_id}" and consumed:
             conversation_id = self.web.home.conversations.create(parse_principal("user:ana"))
         if route == "DELETE /v1/documents/{document_id}" and consumed:
@@ -121,6 +143,7 @@ class Stage:
         if route == "DELETE /v1/groups/{name:path}" and consumed:
             self.web.client.put("/v1/groups/staff", json={"members": []}, headers=self.headers("admin"))
         values = {
+            "{batch_id}": batch_id,
             "{document_id}": document_id,
             "{key_id}": key_id,
             "{conversation_id}": conversation_id,
@@ -153,7 +176,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         ana = parse_principal("user:ana")
         conversation_id = web.home.conversations.create(ana)
         answer = web.home.conversing.ask("What is the agreed purchase price?", ana, "test", conversation_id)
-        yield Stage(web, document_id, conversation_id, answer.audit_id, keys)
+        yield Stage(web, document_id, conversation_id, begun_batch(web), answer.audit_id, keys)
 
 
 def test_every_route_has_a_row_in_the_matrix(stage: Stage) -> None:
