@@ -13,12 +13,14 @@ from sqlalchemy import or_, select
 from catalog.models import Document, Source
 from core.errors import NotFound, WrongUsage
 from core.principals import Grantee, GranteeKind, Principal
+from governance import redaction
 from governance.access import membership, sets
 from governance.access.explain import Explanation, explain
 from governance.access.rules import AccessLists, Decision
 from governance.audit import Kind, new_audit_id
 from governance.doors import DocumentView, document_records, document_view
 from governance.identity import KeyView, create_key, revoke_key
+from governance.safety.sensitive import Policy
 from ingest.ledger import Ledger
 from ingest.pipeline import Item, Listing
 from ingest.report import IngestReport
@@ -60,6 +62,20 @@ class Administration:
         self.record("groups.delete", group=str(group))
         with self.home.catalog.write() as session:
             membership.delete_group(session, group)
+
+    def set_redaction(self, group: Grantee, policy: Policy) -> None:
+        """Mask by this policy for the group's members; raises `WrongUsage` for what is no group."""
+        require_group(group)
+        self.record("redaction.set", group=str(group), policy=policy)
+        with self.home.catalog.write() as session:
+            redaction.set_policy(session, group, policy)
+
+    def unset_redaction(self, group: Grantee) -> None:
+        """Let a group have no policy of its own; raises `NotFound` if it has none."""
+        require_group(group)
+        self.record("redaction.unset", group=str(group))
+        with self.home.catalog.write() as session:
+            redaction.unset_policy(session, group)
 
     def define_user(self, user: Grantee, name: str, active: bool) -> None:
         self.record("users.set", user=str(user), name=name, active=active)
@@ -120,10 +136,7 @@ class Administration:
 
     def upload(self, source: str, external_id: str, data: bytes, lists: AccessLists) -> tuple[IngestReport, str | None]:
         """Bring one document in from its bytes; returns the report and, unless it failed, the document's id."""
-        if PurePosixPath(external_id).is_absolute() or ".." in PurePosixPath(external_id).parts or not external_id:
-            raise WrongUsage(
-                f"{external_id!r} cannot name a document: write a relative path such as policies/leave.md."
-            )
+        checked_name(external_id)
         self.record("documents.upload", source=source, external_id=external_id, size_bytes=len(data))
         uri = f"upload:{source}/{external_id}"
         decision = Decision(lists, f"set at upload by {self.actor}")
@@ -155,6 +168,13 @@ class Administration:
         if not found:
             raise NotFound("document", document)
         return found[0]
+
+
+def checked_name(external_id: str) -> str:
+    """What can name an uploaded document: a relative path; raises `WrongUsage` for anything else."""
+    if PurePosixPath(external_id).is_absolute() or ".." in PurePosixPath(external_id).parts or not external_id:
+        raise WrongUsage(f"{external_id!r} cannot name a document: write a relative path such as policies/leave.md.")
+    return external_id
 
 
 def require_group(grantee: Grantee) -> Grantee:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from catalog.job_records import JobView, Progress
 from core.answers import AbstentionReason, Answer, Citation, Hit, SearchResult
 from governance.batch_results import Failure
 from governance.batches import SETTLED, BatchView
@@ -14,6 +15,7 @@ from governance.doors import DocumentView
 from governance.feedback import FeedbackFigures
 from governance.identity import KeyView
 from governance.slack_accounts import LinkView
+from ingest.sources import SourceView
 
 ABSTENTIONS: Mapping[AbstentionReason, str] = {
     "no_evidence": "Nothing you may read answers this.",
@@ -135,6 +137,53 @@ def document_json(view: DocumentView) -> dict[str, Any]:
         "state": view.state,
         "updated": view.updated.isoformat(),
         "failure": failure,
+    }
+
+
+def job_json(view: JobView) -> dict[str, Any]:
+    """A job's record: `attempts` of those it has, and the cause why the last one failed."""
+    return {
+        "job_id": view.id,
+        "kind": view.kind,
+        "queue": view.queue,
+        "subject_id": view.subject_id,
+        "document": view.document,
+        "group_id": view.group_id,
+        "state": view.state,
+        "attempts": view.attempts,
+        "cause": view.cause,
+        "worker": view.worker,
+        "not_before": view.not_before.isoformat(),
+        "created": view.created_at.isoformat(),
+        "started": view.started_at.isoformat() if view.started_at else None,
+        "finished": view.finished_at.isoformat() if view.finished_at else None,
+    }
+
+
+def progress_json(progress: Progress) -> dict[str, Any]:
+    """How far the jobs of a group are; `seconds_left` is null until the first of them is settled."""
+    left = progress.eta
+    return {
+        "total": progress.total,
+        "settled": progress.settled,
+        "states": progress.states,
+        "seconds_left": None if left is None else round(left.total_seconds(), 1),
+    }
+
+
+def source_json(view: SourceView) -> dict[str, Any]:
+    """A source's record; `waiting` documents are on their way in."""
+    return {
+        "source_id": view.source_id,
+        "source": view.name,
+        "uri": view.uri,
+        "standing": view.standing,
+        "every_seconds": view.every_s,
+        "prune": view.prune,
+        "due": view.due_at.isoformat() if view.due_at else None,
+        "documents": view.documents,
+        "failed": view.failed,
+        "waiting": view.waiting,
     }
 
 

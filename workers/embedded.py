@@ -24,6 +24,8 @@ def embedded_workers(home: Home, grace_s: float) -> Iterator[None]:
     Then no job is begun any more, and those in progress have `grace_s` seconds to end. What has not ended by then is
     somebody else's when its lease ends, and can publish nothing afterwards.
     """
+    # Built before several threads could each build their own.
+    _ = (home.ingestion, home.parsers, home.arrivals, home.ask)
     stop = threading.Event()
     loops: list[Callable[[], None]] = [lambda: _work(home, stop)] * home.settings.job_threads
     loops.append(lambda: _sweep(home, stop))

@@ -15,7 +15,7 @@ from governance.identity import ADMINISTRATOR, ADMINISTRATOR_SCOPES, PERSON_SCOP
 
 app = typer.Typer(no_args_is_help=True)
 
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @app.command()
@@ -32,7 +32,7 @@ def create(
     with opened_home() as home:
         if as_:
             warn_unknown(home, [principal.grantee])
-        view, key = administration(home).create_key(name, principal, scopes, _lifetime(expires))
+        view, key = administration(home).create_key(name, principal, scopes, lifetime(expires))
     emit(as_json, {**key_json(view), "key": key}, lambda: say(f"{key}\nThis is shown once. Its id is {view.key_id}."))
 
 
@@ -63,10 +63,11 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The key's id.")], as_json
     emit(as_json, key_json(view), lambda: say(f"The key {view.key_id} ({view.name}) is revoked."))
 
 
-def _lifetime(text: str | None) -> timedelta | None:
+def lifetime(text: str | None, option: str = "--expires") -> timedelta | None:
+    """A length of time as options take it; raises `WrongUsage`."""
     if text is None:
         return None
     number, unit = text[:-1], text[-1:]
     if not number.isdecimal() or unit not in _UNITS or int(number) > 10_000:
-        raise WrongUsage(f"--expires {text!r} is no lifetime: write 12h, 30d or 8w.")
+        raise WrongUsage(f"{option} {text!r} is no length of time: write 30m, 12h, 30d or 8w.")
     return int(number) * _UNITS[unit]

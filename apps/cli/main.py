@@ -7,7 +7,22 @@ from importlib.metadata import version
 
 import typer
 
-from apps.cli import access, audit, batch, documents, evaluation, index, keys, operations, people, questions, slack
+from apps.cli import (
+    access,
+    audit,
+    batch,
+    documents,
+    evaluation,
+    index,
+    jobs,
+    keys,
+    operations,
+    people,
+    questions,
+    redaction,
+    slack,
+    sources,
+)
 from apps.cli.demo import demo
 from apps.cli.shell import failures_in_words, flags, say
 from apps.cli.vllm import vllm
@@ -28,9 +43,12 @@ app.command()(vllm)
 app.command()(worker)
 app.add_typer(batch.app, name="batch", help="Files of questions, answered row by row.")
 app.add_typer(documents.app, name="documents", help="List, show and delete documents.")
+app.add_typer(sources.app, name="sources", help="Folders that are kept in step.")
+app.add_typer(jobs.app, name="jobs", help="What workers do: progress, failures, retries.")
 app.add_typer(people.groups, name="groups", help="Groups and their members.")
 app.add_typer(people.users, name="users", help="The people Footnote knows.")
 app.add_typer(keys.app, name="keys", help="API keys: scoped, expiring, shown once.")
+app.add_typer(redaction.app, name="redaction", help="What is masked of secrets and personal data, and for whom.")
 app.add_typer(access.app, name="access", help="Who may read a document, and why.")
 app.add_typer(index.app, name="index", help="The index, a cache of the catalog.")
 app.add_typer(slack.app, name="slack", help="The Slack bot, and who is who in Slack.")

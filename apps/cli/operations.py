@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import typer
@@ -9,7 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from apps.cli.shell import AsJson, emit, notes, opened_home, results, say, settings, table
 from apps.doctor import examine
+from wiring.home import Home
 from wiring.lifecycle import init_home, upgrade_home
+from workers.embedded import embedded_workers
+
+# Most documents take less; what takes longer is brought in by whoever serves next.
+_JOB_GRACE_SECONDS = 10.0
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,12 +49,18 @@ def serve(
 
     with opened_home(host=host, port=port) as home:
         home.warm()
-        serve_web(
-            home,
-            home.settings.host,
-            home.settings.port,
-            ready=lambda address: notes.print(f"Footnote is ready: {address}"),
-        )
+        with _workers_of(home):
+            serve_web(
+                home,
+                home.settings.host,
+                home.settings.port,
+                ready=lambda address: notes.print(f"Footnote is ready: {address}"),
+            )
+
+
+def _workers_of(home: Home) -> AbstractContextManager[None]:
+    """Threads that do the home's jobs, unless it has a broker that rings for workers of their own."""
+    return nullcontext() if home.settings.redis_url else embedded_workers(home, _JOB_GRACE_SECONDS)
 
 
 def show_config(as_json: AsJson = False) -> None:

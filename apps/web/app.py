@@ -21,12 +21,14 @@ from apps.web.routes import (
     documents,
     feedback,
     groups,
+    jobs,
     keys,
     operations,
     page,
     questions,
     session,
     slack,
+    sources,
 )
 from apps.web.sign_in import COOKIE
 from core.answers import Hit, Passage
@@ -98,6 +100,8 @@ def create_app(home: Home) -> FastAPI:
         documents,
         groups,
         keys,
+        sources,
+        jobs,
         slack,
     ):
         app.include_router(subject.router)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
+from catalog.job_records import count_jobs, oldest_queued
 from catalog.models import Document
 from wiring.home import Home
+from workers.doorbell import QUEUES
 
 
 class HomeFigures(Collector):
-    """Gauges of one home: documents, index."""
+    """Gauges of one home: documents, index, jobs, vLLM servers."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -25,6 +28,8 @@ class HomeFigures(Collector):
     def collect(self) -> Iterator[Metric]:
         yield self._documents()
         yield from self._index()
+        yield from self._jobs()
+        yield from self._model()
 
     def _documents(self) -> Metric:
         family = GaugeMetricFamily("footnote_documents", "Documents, by state.", labels=["state"])
@@ -33,7 +38,34 @@ class HomeFigures(Collector):
                 family.add_metric([state], count)
         return family
 
+    def _jobs(self) -> Iterator[Metric]:
+        jobs = GaugeMetricFamily("footnote_jobs", "Jobs, by queue and state.", labels=["queue", "state"])
+        for (queue, state), count in count_jobs(self._home.catalog).items():
+            jobs.add_metric([queue, state], count)
+        oldest = GaugeMetricFamily(
+            "footnote_job_oldest_queued_seconds", "Wait of the oldest job that may run.", labels=["queue"]
+        )
+        waits = oldest_queued(self._home.catalog)
+        for queue in QUEUES:
+            oldest.add_metric([queue], waits.get(queue, timedelta()).total_seconds())
+        yield jobs
+        yield oldest
+
     def _index(self) -> Iterator[Metric]:
         snapshot = self._home.index_reader.snapshot()
         yield GaugeMetricFamily("footnote_index_generation", "Generation of the index.", value=snapshot.generation)
         yield GaugeMetricFamily("footnote_index_chunks", "Chunks in the index.", value=len(snapshot.rows()))
+
+    def _model(self) -> Iterator[Metric]:
+        """By the server's number in `vllm_urls`: an address belongs to no label."""
+        outstanding = GaugeMetricFamily(
+            "footnote_model_outstanding", "Requests under way at a vLLM server.", labels=["endpoint"]
+        )
+        left_out = GaugeMetricFamily(
+            "footnote_model_breaker_open", "1 while a vLLM server is left out because it failed.", labels=["endpoint"]
+        )
+        for number, state in enumerate(self._home.vllm.states() if self._home.vllm else ()):
+            outstanding.add_metric([str(number)], state.outstanding)
+            left_out.add_metric([str(number)], state.open)
+        yield outstanding
+        yield left_out

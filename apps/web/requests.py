@@ -55,6 +55,18 @@ class GroupBody(_Body):
     )
 
 
+class SourceBody(_Body):
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^/[^\x00]*$")] = Field(
+        description="An absolute path on the server."
+    )
+    name: Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
+        default="", description="What the source is called; unset: its path."
+    )
+    allow: list[Name] = Field(default=[], max_length=1000, description="Who may read where no access.yaml says.")
+    every_seconds: int | None = Field(default=None, ge=60, description="How often; unset: only when asked.")
+    prune: bool = Field(default=False, description="Delete what the folder no longer has.")
+
+
 class KeyBody(_Body):
     name: Name = Field(description="What the key is for, for the list of keys.")
     principal: Name = Field(description="`user:ID`: whom the key speaks for.")

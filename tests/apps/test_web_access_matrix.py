@@ -12,8 +12,11 @@ from fastapi.routing import iter_route_contexts
 from web_home import LEAVE, MERGER, WebHome, bearer, web_home
 
 from apps.batches import BatchDesk, read_questions
+from apps.work import Work
+from catalog.job_queue import NewJob
 from core.principals import parse_principal
 from governance.identity import SCOPES, create_key
+from ingest.sources import SourceRequest
 
 # Columns. nobody: no credential. bad, expired, revoked: keys that do not hold. poser: a person's key that names
 # somebody else without act-as. person: may read the document. other: the same scopes, may not read it.
@@ -60,6 +63,15 @@ DELETE /v1/documents/{document_id}      401    401 401     401     403   403    
 GET /v1/groups                          401    401 401     401     403   403    403   403    403    200   200    200
 PUT /v1/groups/{name:path}              401    401 401     401     403   403    403   403    403    200   403    200
 DELETE /v1/groups/{name:path}           401    401 401     401     403   403    403   403    403    204   403    204
+GET /v1/jobs                            401    401 401     401     403   403    403   403    403    200   200    200
+GET /v1/jobs/{job_id}                   401    401 401     401     403   403    403   403    403    200   200    200
+POST /v1/jobs/{job_id}/retry            401    401 401     401     403   403    403   403    403    200   403    200
+POST /v1/jobs/{job_id}/cancel           401    401 401     401     403   403    403   403    403    200   403    200
+GET /v1/sources                         401    401 401     401     403   403    403   403    403    200   200    200
+POST /v1/sources                        401    401 401     401     403   403    403   403    403    202   403    202
+GET /v1/sources/{source_id}             401    401 401     401     403   403    403   403    403    200   200    200
+POST /v1/sources/{source_id}/sync       401    401 401     401     403   403    403   403    403    202   403    202
+DELETE /v1/sources/{source_id}          401    401 401     401     403   403    403   403    403    204   403    204
 GET /v1/keys                            401    401 401     401     403   403    403   403    403    200   200    200
 POST /v1/keys                           401    401 401     401     403   403    403   403    403    201   403    201
 DELETE /v1/keys/{key_id}                401    401 401     401     403   403    403   403    403    204   403    204
@@ -84,6 +96,19 @@ def begun_batch(web: WebHome) -> str:
     batch_id = desk.begin("questions.csv", sheet, None)
     desk.load(batch_id, sheet, with_jobs=False)
     return batch_id
+
+
+def queued_job(web: WebHome, cancelled: bool) -> str:
+    """A job that waits, or one that can be retried."""
+    [job_id] = web.home.jobs.enqueue([NewJob("upkeep", "upkeep", "home")])
+    if cancelled:
+        web.home.jobs.cancel(job_id)
+    return job_id
+
+
+def standing_source(web: WebHome) -> str:
+    request = SourceRequest("standing", web.folder, [], None, None, False)
+    return str(Work(web.administration).add_source(request)[0].source_id)
 
 
 @dataclass
@@ -121,6 +146,7 @@ class Stage:
             "POST /v1/feedback": {"json": {"audit_id": self.audit_id, "verdict": "helpful"}},
             "POST /v1/chat/completions": {"json": CHAT},
             "PUT /v1/groups/{name:path}": {"json": {"members": ["user:ana"]}},
+            "POST /v1/sources": {"json": {"path": str(self.web.folder), "name": "folder"}},
             "POST /v1/keys": {"json": {"name": "ben", "principal": "user:ben", "scopes": ["ask"]}},
         }
         if route == "POST /v1/batches":
@@ -147,6 +173,8 @@ class Stage:
             "{document_id}": document_id,
             "{key_id}": key_id,
             "{conversation_id}": conversation_id,
+            "{job_id}": queued_job(self.web, cancelled=route.endswith("retry")) if "{job_id}" in route else "",
+            "{source_id}": standing_source(self.web) if "{source_id}" in route else "",
             "{name:path}": "staff",
         }
         for parameter, value in values.items():

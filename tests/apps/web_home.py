@@ -37,6 +37,14 @@ class WebHome:
     administrator: str
 
     @property
+    def folder(self) -> Path:
+        """A folder beside the home with one document in it."""
+        folder = self.home.layout.folder.parent / "folder"
+        folder.mkdir(exist_ok=True)
+        (folder / "leave.md").write_bytes(LEAVE)
+        return folder
+
+    @property
     def administration(self) -> Administration:
         return Administration(self.home, ADMINISTRATOR, "test")
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, cast
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import TypeAdapter
 
 from apps.rendering import document_json
 from apps.web.guard import Administrator, Caller, GuardedRoute, OpenHome, needs
 from apps.web.requests import Name
+from apps.work import Work
 from core.errors import LimitExceeded, NotFound, UnreadableDocument, Verdict, WrongUsage
 from core.principals import Grantee, parse_grantee
 from governance.access.membership import unknown
@@ -39,6 +40,7 @@ def upload(
     external_id: Annotated[Name | None, Form()] = None,
     allow: Annotated[Sequence[str], Form(max_length=1000)] = (),
     deny: Annotated[Sequence[str], Form(max_length=1000)] = (),
+    wait: Annotated[bool, Query(description="false: answer 202 at once; a worker brings it in.")] = True,
 ) -> dict[str, Any]:
     """Bring one document in, or a new version of it; whom `allow` does not name cannot read it.
 
@@ -46,6 +48,11 @@ def upload(
     """
     lists = AccessLists(_grantees(allow), _grantees(deny))
     name = external_id or file.filename or ""
+    if not wait:
+        job_id = Work(administration).upload_later(source, name, _bytes_of(file, home), lists)
+        response.status_code = 202
+        response.headers["Location"] = f"/v1/jobs/{job_id}"
+        return {"job_id": job_id, "external_id": name, "warnings": _access_warnings(home, lists)}
     report, document_id = administration.upload(source, name, _bytes_of(file, home), lists)
     if report.failures:
         failure = report.failures[0]

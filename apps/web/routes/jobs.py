@@ -1,0 +1,56 @@
+"""Jobs, for administrators: what waits, what runs, what failed and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from apps.rendering import job_json, progress_json
+from apps.web.guard import Administrator, GuardedRoute, needs
+from apps.web.requests import Name
+from apps.work import Work
+
+router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
+
+State = Literal["queued", "running", "done", "dead", "cancelled"]
+
+
+@router.get("/v1/jobs")
+@needs("admin")
+def list_jobs(
+    administration: Administrator,
+    state: Annotated[list[State] | None, Query(max_length=5)] = None,
+    queue: Annotated[Name | None, Query()] = None,
+    group_id: Annotated[Name | None, Query(description="Jobs that one job has queued, by its id.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[dict[str, Any]]:
+    """Jobs, newest first."""
+    return [job_json(view) for view in Work(administration).jobs(limit, state or (), queue, group_id)]
+
+
+@router.get("/v1/jobs/{job_id}")
+@needs("admin")
+def show_job(job_id: Name, administration: Administrator) -> dict[str, Any]:
+    """One job. Where it has queued others: how far they are, when they will be done, and which of them failed."""
+    work = Work(administration)
+    view, progress = work.job(job_id)
+    return {
+        **job_json(view),
+        "progress": progress_json(progress) if progress else None,
+        "failures": [job_json(one) for one in work.failures(job_id)] if progress else [],
+    }
+
+
+@router.post("/v1/jobs/{job_id}/retry")
+@needs("admin")
+def retry_job(job_id: Name, administration: Administrator) -> dict[str, Any]:
+    """Queue a dead or cancelled job anew, with all its attempts."""
+    return job_json(Work(administration).retry_job(job_id))
+
+
+@router.post("/v1/jobs/{job_id}/cancel")
+@needs("admin")
+def cancel_job(job_id: Name, administration: Administrator) -> dict[str, Any]:
+    """Cancel a job that is not settled; what a worker has of it is not published."""
+    return job_json(Work(administration).cancel_job(job_id))

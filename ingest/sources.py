@@ -1,0 +1,129 @@
+"""Sources: which there are, what they hold, and which are kept in step with their folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Integer, Select, cast, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from catalog.database import Catalog
+from catalog.job_queue import database_now
+from catalog.jobs import ArrivalRow, ScheduleRow
+from catalog.models import Document, Source
+from core.errors import NotFound
+from core.principals import Grantee
+from governance.access.rules import AccessLists
+from ingest.folder import read_folder
+from ingest.ledger import Ledger
+
+SHORTEST_INTERVAL = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class SourceRequest:
+    """A folder to be kept in step; `every` None: only when asked. Raises what `sync_standing` would, if checked."""
+
+    name: str
+    path: Path
+    allow: Sequence[Grantee]
+    access_file: Path | None
+    every: timedelta | None
+    prune: bool
+
+
+@dataclass(frozen=True)
+class SourceView:
+    """A source's record; `standing` if it is kept in step, `every_s` and `due_at` if by the clock."""
+
+    source_id: int
+    name: str
+    uri: str
+    standing: bool
+    every_s: int | None
+    prune: bool
+    due_at: datetime | None
+    documents: int
+    failed: int
+    waiting: int
+
+
+def list_sources(catalog: Catalog) -> list[SourceView]:
+    """Every source that is kept in step or holds a document, by name."""
+    with catalog.read() as session:
+        views = [SourceView(**row._mapping) for row in session.execute(_records().order_by(Source.name))]
+    return [view for view in views if view.standing or view.documents or view.waiting]
+
+
+def find_source(catalog: Catalog, named: str) -> SourceView:
+    """The source with this name or id; raises `NotFound`."""
+    by_id = Source.id == int(named) if named.isdecimal() and len(named) < 10 else Source.name == named
+    with catalog.read() as session:
+        found = session.execute(_records().where(or_(Source.name == named, by_id))).first()
+    if found is None:
+        raise NotFound("source", named)
+    return SourceView(**found._mapping)
+
+
+def stand(catalog: Catalog, home: Path, request: SourceRequest) -> int:
+    """Keep a folder in step from now on; returns the source's id.
+
+    Raises `WrongUsage` for a folder that is not there or invalid rules, and `Conflict` for the name of a source of
+    another kind.
+    """
+    path = request.path.resolve()
+    read_folder(path, home, AccessLists(frozenset(request.allow)), request.access_file)
+    ledger = Ledger(catalog, request.name, path.as_uri())
+    ledger.register(request.allow, str(request.access_file) if request.access_file else None)
+    every = max(request.every, SHORTEST_INTERVAL) if request.every else None
+    with catalog.write() as session:
+        source_id = session.scalars(select(Source.id).where(Source.name == request.name)).one()
+        row = session.get(ScheduleRow, source_id) or ScheduleRow(source_id=source_id)
+        row.every_s = round(every.total_seconds()) if every else None
+        row.prune = request.prune
+        row.due_at = database_now(session) + every if every else None
+        session.add(row)
+    return source_id
+
+
+def end_standing(session: Session, source_id: int) -> list[str]:
+    """Keep a source in step no longer and call off what is on its way in; returns the ids of its documents."""
+    session.execute(delete(ScheduleRow).where(ScheduleRow.source_id == source_id))
+    session.execute(delete(ArrivalRow).where(ArrivalRow.source_id == source_id))
+    documents = select(Document.id).where(Document.source_id == source_id, Document.state != "deleted")
+    return list(session.scalars(documents))
+
+
+def _records() -> Select[*tuple[Any, ...]]:
+    documents = (
+        select(
+            Document.source_id,
+            func.count().label("documents"),
+            func.sum(cast(Document.state == "failed", Integer)).label("failed"),
+        )
+        .where(Document.state != "deleted")
+        .group_by(Document.source_id)
+        .subquery()
+    )
+    arrivals = select(ArrivalRow.source_id, func.count().label("waiting")).group_by(ArrivalRow.source_id).subquery()
+    return (
+        select(
+            Source.id.label("source_id"),
+            Source.name,
+            Source.uri,
+            ScheduleRow.source_id.is_not(None).label("standing"),
+            ScheduleRow.every_s,
+            func.coalesce(ScheduleRow.prune, False).label("prune"),
+            ScheduleRow.due_at,
+            func.coalesce(documents.c.documents, 0).label("documents"),
+            func.coalesce(documents.c.failed, 0).label("failed"),
+            func.coalesce(arrivals.c.waiting, 0).label("waiting"),
+        )
+        .outerjoin(ScheduleRow, ScheduleRow.source_id == Source.id)
+        .outerjoin(documents, documents.c.source_id == Source.id)
+        .outerjoin(arrivals, arrivals.c.source_id == Source.id)
+    )
