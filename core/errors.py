@@ -9,6 +9,7 @@ FootnoteError            anything else is a bug, and may be loud
 ├── UnreadableDocument   the document's owner acts: its bytes hold nothing we can index
 ├── LimitExceeded        the operator acts: a size, a budget, a rate
 ├── Transient            time acts: a neighbour is down or busy
+│   ├── ModelFailed      time acts: a language model is late, busy or gone; quotes answer in its place
 │   └── LeaseLost        nobody acts: another worker has the job, and its result counts
 └── AuditUnavailable     the operator acts: a record cannot be written, so nothing may be shown
 """
@@ -33,6 +34,11 @@ Verdict = Literal[
 """Why a document could not be read; the words of `failures[].verdict`."""
 
 VERDICTS: tuple[str, ...] = get_args(Verdict)
+
+
+ModelFailure = Literal["late", "unreachable", "busy", "left_out", "unfit", "refused", "broken"]
+"""How a language model failed: too slow; not there; with all it can take; left out after failures; well, but with a
+request that no model would take; refusing every request; broken off."""
 
 
 class FootnoteError(Exception):
@@ -87,6 +93,14 @@ class LimitExceeded(FootnoteError):
 
 class Transient(FootnoteError):
     """A neighbour is down or busy; the same call may succeed later."""
+
+
+class ModelFailed(Transient):
+    """A language model could not write, or not to the end. `kind` is the word for machines."""
+
+    def __init__(self, kind: ModelFailure, message: str) -> None:
+        super().__init__(message)
+        self.kind: ModelFailure = kind
 
 
 class LeaseLost(Transient):

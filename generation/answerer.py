@@ -45,8 +45,10 @@ class TokensUsed:
 
 @dataclass(frozen=True)
 class TakenOver:
-    """The answerer failed, for `cause`; what follows was written by another, of this mode and model."""
+    """The answerer failed: `kind` is a `ModelFailure`, `cause` a sentence. What follows another wrote, of this mode
+    and model."""
 
+    kind: str
     cause: str
     mode: Mode
     model: str
@@ -94,6 +96,6 @@ class Answerer(Protocol):
         """Sentences in the order of the answer, or a single `Abstention`.
 
         `passages` come best first. Nothing is promised about what is yielded: grounding decides what is shown. Ends
-        early when `writing` is cancelled. Raises `Transient` when the model is down or busy.
+        early when `writing` is cancelled. Raises `ModelFailed` when the model is down or busy.
         """
         ...

@@ -31,6 +31,8 @@ class Outcome:
     """Which model failed and why, where another answerer wrote the answer or its end."""
     passages: list[dict[str, str]] = field(default_factory=list)
     """One verdict for each document in which an instruction was planted."""
+    output: list[dict[str, Any]] = field(default_factory=list)
+    """What the guard found in the sentences, and what it did."""
 
 
 def compose(question: str, principal: Principal, hits: Sequence[Hit], answerer: Answerer, encoder: Encoder) -> Answer:
@@ -127,8 +129,8 @@ def _sentences(drafts: Iterator[Draft], outcome: Outcome) -> Iterator[DraftSente
                 outcome.prompt_sha256 = sha256
             case TokensUsed(prompt, completion):
                 outcome.usage = {"prompt_tokens": prompt, "completion_tokens": completion}
-            case TakenOver(cause, mode, model):
-                outcome.degraded = {"mode": outcome.mode, "model": outcome.model, "cause": cause}
+            case TakenOver(kind, cause, mode, model):
+                outcome.degraded = {"mode": outcome.mode, "model": outcome.model, "kind": kind, "cause": cause}
                 if outcome.reason is not None:
                     # Nothing of the first answerer was shown, so the answer is all the other's.
                     outcome.mode, outcome.model = mode, model

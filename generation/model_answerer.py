@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import regex
 
 from core.answers import Mode, Passage
-from core.errors import Transient
+from core.errors import ModelFailed
 from generation.answerer import (
     Abstention,
     Answerer,
@@ -96,9 +96,9 @@ class WithFallback:
     def draft(self, question: str, passages: Sequence[Passage], writing: Writing) -> Iterator[Draft]:
         try:
             yield from self.first.draft(question, passages, writing)
-        except Transient as failure:
+        except ModelFailed as failure:
             if not writing.cancel.cancelled:
-                yield TakenOver(str(failure), self.second.mode, self.second.model)
+                yield TakenOver(failure.kind, str(failure), self.second.mode, self.second.model)
                 yield from self.second.draft(question, passages, writing)
 
 

@@ -66,7 +66,7 @@ class ChatModel(Protocol):
     def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Generator[TextDelta | Usage, None, None]:
         """The text as it is written, then the usage; closing the iterator, or `request.cancel`, ends the writing.
 
-        Ends without `Usage` when cancelled. Raises `Transient` when the model is down, busy, slower than it may be,
+        Ends without `Usage` when cancelled. Raises `ModelFailed` when the model is down, busy, slower than it may be,
         or dies while it writes.
         """
         ...

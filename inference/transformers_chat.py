@@ -27,7 +27,7 @@ from transformers.utils import logging as transformers_logging
 
 from core.answers import Mode
 from core.cancellation import Cancellation
-from core.errors import Transient, WrongUsage
+from core.errors import ModelFailed, WrongUsage
 from core.telemetry import span
 from inference.chat import ChatMessage, ChatRequest, TextDelta, Usage
 from inference.processor import processor_flags
@@ -73,7 +73,7 @@ class TransformersChat:
             if not self._turns.take(request.priority, began + request.patience_s, request.cancel):
                 if request.cancel.cancelled:
                     return
-                raise Transient("The model in this process is writing for others; it writes one answer at a time.")
+                raise ModelFailed("busy", "The model in this process writes one answer at a time; others are before.")
             stop = threading.Event()
             pieces: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
 
@@ -89,7 +89,7 @@ class TransformersChat:
                 written = self._thread.submit(self._write, prompt, request.max_tokens, stop, pieces.put)
             except RuntimeError as error:
                 self._turns.give_back()
-                raise Transient("The model in this process is being closed.") from error
+                raise ModelFailed("left_out", "The model in this process is being closed.") from error
             written.add_done_callback(ended)
             request.cancel.on_cancel(leave)
             try:
@@ -106,7 +106,7 @@ class TransformersChat:
         tokens: torch.Tensor = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
         room: int = self._weights.config.max_position_embeddings
         if tokens.shape[1] + max_tokens > room:
-            raise Transient(f"The prompt has {tokens.shape[1]} tokens, which with {max_tokens} more exceed {room}.")
+            raise ModelFailed("unfit", f"{tokens.shape[1]} tokens and {max_tokens} for the answer exceed {room}.")
         return tokens.to(self._weights.device)
 
     def _write(
@@ -130,7 +130,7 @@ class TransformersChat:
                     stopping_criteria=StoppingCriteriaList([_Stopped(stop, self._closed)]),
                 )
         except (RuntimeError, MemoryError) as error:  # torch says so when memory does not suffice
-            raise Transient(f"The model in this process failed ({type(error).__name__}).") from error
+            raise ModelFailed("broken", f"The model in this process failed ({type(error).__name__}).") from error
         if not stop.is_set() and not self._closed.is_set():
             put(Usage(prompt.shape[1], heard.tokens))
 
@@ -174,11 +174,11 @@ def _in_time(
     while not request.cancel.cancelled:
         left = min(until, deadline) - time.monotonic()
         if left <= 0:
-            raise Transient(_LATE)
+            raise ModelFailed("late", _LATE)
         try:
             piece = pieces.get(timeout=left)
         except queue.Empty:
-            raise Transient(_LATE) from None
+            raise ModelFailed("late", _LATE) from None
         if piece is None:
             return
         yield piece

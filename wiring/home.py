@@ -174,6 +174,11 @@ class Home:
             return TransformersChat(chosen.transformers_model, chosen.transformers_8bit)
         return None
 
+    @property
+    def vllm(self) -> VllmChat | None:
+        """The client of the vLLM servers, where these write the answers."""
+        return self.chat_model if isinstance(self.chat_model, VllmChat) else None
+
     @cached_property
     def answerer(self) -> Answerer:
         quoting = ExtractiveAnswerer(self.encoder)
@@ -224,7 +229,8 @@ class Home:
         return SlackAccounts(self.catalog, self.audit)
 
     def warm(self) -> None:
-        """Load what the first question would otherwise wait for: the encoder, the language detector, the index."""
+        """Load what the first question would otherwise wait for: encoder, language detector, index, a local model."""
+        _ = self.chat_model
         self.encoder.encode_query("warm")
         detect("Is everything loaded?")
         self.index_reader.snapshot()

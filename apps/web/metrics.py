@@ -37,6 +37,9 @@ class Metrics:
             "route",
         )
         self._answers = self._counter("footnote_answers", "Questions answered with citations, by mode.", "mode")
+        self._degraded = self._counter(
+            "footnote_answers_degraded", "Answers that quotes began or ended because the model could not.", "cause"
+        )
         self._abstentions = self._counter("footnote_abstentions", "Questions not answered, by reason.", "reason")
         self._answer_seconds = self._histogram(
             "footnote_answer_seconds",
@@ -71,6 +74,8 @@ class Metrics:
             self._abstentions.labels(answer.reason or "unknown").inc()
         else:
             self._answers.labels(answer.mode).inc()
+        if answer.degraded:
+            self._degraded.labels(answer.degraded["kind"]).inc()
         for stage in _STAGES:
             self._answer_seconds.labels(stage).observe(answer.timings_ms.get(stage, 0.0) / 1000)
         self._audit_wait.observe(answer.timings_ms.get("audit", 0.0) / 1000)

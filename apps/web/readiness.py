@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,24 +16,39 @@ from core.errors import AuditUnavailable, Conflict, FootnoteError
 from wiring.home import Home
 
 _KEPT_SECONDS = 1.0
+_MODEL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Found:
+    """Parts without which no question is answered (`catalog`, `index`, `audit`), and parts (`model`) without which
+    answers are quotes; only those that do not work."""
+
+    missing: tuple[str, ...]
+    degraded: tuple[str, ...]
 
 
 class Readiness:
-    """What is not ready, by part. An answer is kept for a second, so that asking often costs little."""
+    """What is not ready, by part. What was found is kept for a second, so that asking often costs little."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._lock = threading.Lock()
         self._until = 0.0
-        self._missing: tuple[str, ...] = ()
+        self._found = Found((), ())
 
-    def missing(self) -> tuple[str, ...]:
-        """The parts that do not work: of `catalog`, `index` and `audit`; none when ready."""
+    def found(self) -> Found:
+        """What works at this moment, or did a second ago."""
         with self._lock:
             if time.monotonic() >= self._until:
-                self._missing = tuple(part for part, check in self._checks().items() if not _holds(check))
+                missing = tuple(part for part, check in self._checks().items() if not _holds(check))
+                self._found = Found(missing, () if self._model_answers() else ("model",))
                 self._until = time.monotonic() + _KEPT_SECONDS
-            return self._missing
+            return self._found
+
+    def _model_answers(self) -> bool:
+        """One of the vLLM servers says that it is well, or there are none to say so."""
+        return self._home.vllm is None or any(self._home.vllm.answering(_MODEL_SECONDS))
 
     def _checks(self) -> dict[str, Callable[[], None]]:
         return {"catalog": self._catalog, "index": self._index, "audit": self._audit}

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from core.answers import Mode
-from core.errors import Transient
+from core.errors import ModelFailed, ModelFailure
 from core.telemetry import carry, span
 from inference.chat import ChatMessage, ChatRequest
 from inference.vllm.endpoints import Endpoint, Endpoints, EndpointState
@@ -28,19 +28,15 @@ _KEPT_S = 3.0
 _END_S = 0.1
 
 
-class _Busy(Transient):
-    """The server is well and has all it can take; another may have room."""
-
-
-class _Unfit(Transient):
-    """The server is well and finds this request wrong, as every other would."""
+# The server is well: it has all it can take, or no server would take this request.
+_WELL: tuple[ModelFailure, ...] = ("busy", "unfit")
 
 
 class VllmChat:
     """A model behind one or several servers, each reached over pooled connections from one event loop on a thread.
 
     Cancelling a request, or closing its iterator, closes its connection, at which vLLM aborts the generation. Until
-    the first token another server is tried once; after it a failure is `Transient`, because what was said is said.
+    the first token another server is tried once; after it a failure is final, because what was said is said.
     """
 
     def __init__(self, urls: Sequence[str], api_key: str | None = None, model: str = "") -> None:
@@ -72,6 +68,22 @@ class VllmChat:
     def states(self) -> list[EndpointState]:
         """What each server is doing, in the order of the settings."""
         return self._endpoints.states()
+
+    def answering(self, within_s: float) -> list[bool]:
+        """Which servers say within this time that they are well, in the order of the settings; no request counts."""
+
+        async def asked() -> list[bool]:
+            return await asyncio.gather(*(self._is_well(state.url, within_s) for state in self.states()))
+
+        return asyncio.run_coroutine_threadsafe(asked(), self._loop).result()
+
+    async def _is_well(self, url: str, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                response = await self._http.get(f"{url.removesuffix('/v1')}/health")
+        except (TimeoutError, httpx.HTTPError):
+            return False
+        return response.status_code == httpx.codes.OK
 
     def close(self) -> None:
         """Close every connection; what is being written ends."""
@@ -114,7 +126,7 @@ class VllmChat:
         """Have a server write; before the first token a second one may be tried, within the same patience."""
         until = self._loop.time() + request.patience_s
         tried: list[Endpoint] = []
-        failure = Transient("No vLLM server has answered lately; each is tried again in a moment.")
+        failure = ModelFailed("left_out", "No vLLM server has answered lately; each is tried again in a moment.")
         while (endpoint := self._endpoints.take(besides=tried)) is not None:
             tried.append(endpoint)
             started = False
@@ -126,11 +138,10 @@ class VllmChat:
             except asyncio.CancelledError:
                 self._endpoints.left(endpoint)
                 raise
-            except (Transient, TimeoutError, httpx.HTTPError) as error:
-                well = isinstance(error, _Busy | _Unfit)
-                (self._endpoints.left if well else self._endpoints.failed)(endpoint)
-                failure = error if isinstance(error, Transient) else Transient(_cause(error))
-                if started or isinstance(error, _Unfit) or self._loop.time() >= until:
+            except (ModelFailed, TimeoutError, httpx.HTTPError) as error:
+                failure = error if isinstance(error, ModelFailed) else _failure(error)
+                (self._endpoints.left if failure.kind in _WELL else self._endpoints.failed)(endpoint)
+                if started or failure.kind == "unfit" or self._loop.time() >= until:
                     break
             else:
                 self._endpoints.succeeded(endpoint)
@@ -168,7 +179,7 @@ class VllmChat:
             try:
                 self._model = str(response.json()["data"][0]["id"])
             except (ValueError, LookupError, TypeError) as error:
-                raise Transient("vLLM did not say which model it serves.") from error
+                raise ModelFailed("refused", "vLLM did not say which model it serves.") from error
         return self._model
 
 
@@ -195,21 +206,21 @@ def _cancel(written: Future[None]) -> None:
     written.cancel()
 
 
-def _refusal(status: int) -> Transient:
+def _refusal(status: int) -> ModelFailed:
     if status in (429, 503):
-        return _Busy(f"vLLM is busy (status {status}).")
+        return ModelFailed("busy", f"vLLM is busy (status {status}).")
     setting = {401: "vllm_api_key", 403: "vllm_api_key", 404: "vllm_model"}.get(status)
     if setting:
-        return Transient(f"vLLM refused with status {status}: see {setting}.")
+        return ModelFailed("refused", f"vLLM refused with status {status}: see {setting}.")
     if 400 <= status < 500:
-        return _Unfit(f"vLLM refused this request with status {status}.")
-    return Transient(f"vLLM refused with status {status}.")
+        return ModelFailed("unfit", f"vLLM refused this request with status {status}.")
+    return ModelFailed("refused", f"vLLM refused with status {status}.")
 
 
-def _cause(error: Exception) -> str:
+def _failure(error: Exception) -> ModelFailed:
     """In words of ours: those of a server may quote what it was sent."""
     if isinstance(error, TimeoutError | httpx.TimeoutException):
-        return "vLLM did not answer in time."
+        return ModelFailed("late", "vLLM did not answer in time.")
     if isinstance(error, httpx.ConnectError):
-        return "vLLM cannot be reached."
-    return "The connection to vLLM broke."
+        return ModelFailed("unreachable", "vLLM cannot be reached.")
+    return ModelFailed("broken", "The connection to vLLM broke.")

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from core.errors import Transient
+from core.errors import ModelFailed
 from inference.chat import TextDelta, Usage
 
 Piece = TextDelta | Usage
@@ -24,13 +24,13 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async for chunk in chunks:
         *whole, begun = (begun + chunk).split(b"\n")
         if len(begun) > _LONGEST_LINE:
-            raise Transient("vLLM sent a line that is too long.")
+            raise ModelFailed("broken", "vLLM sent a line that is too long.")
         for line in whole:
             yield line
 
 
 async def events(received: AsyncIterator[bytes]) -> AsyncIterator[list[Piece]]:
-    """What each event says, if anything, up to `[DONE]`. Raises `Transient` when the stream ends without it."""
+    """What each event says, if anything, up to `[DONE]`. Raises `ModelFailed` when the stream ends without it."""
     async for line in received:
         if not line.startswith(b"data:"):
             continue
@@ -40,21 +40,21 @@ async def events(received: AsyncIterator[bytes]) -> AsyncIterator[list[Piece]]:
         try:
             event = json.loads(data)
         except ValueError as error:
-            raise Transient("vLLM sent what is no JSON.") from error
+            raise ModelFailed("broken", "vLLM sent what is no JSON.") from error
         yield _read(event)
-    raise Transient("vLLM broke off in the middle of an answer.")
+    raise ModelFailed("broken", "vLLM broke off in the middle of an answer.")
 
 
 def _read(event: Any) -> list[Piece]:
     pieces: list[Piece] = []
     try:
         if "error" in event:
-            raise Transient("vLLM broke off with an error.")
+            raise ModelFailed("broken", "vLLM broke off with an error.")
         for choice in event["choices"]:
             if text := choice["delta"].get("content"):
                 pieces.append(TextDelta(str(text)))
         if usage := event.get("usage"):
             pieces.append(Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"])))
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise Transient("vLLM sent an event of a shape we do not know.") from error
+        raise ModelFailed("broken", "vLLM sent an event of a shape we do not know.") from error
     return pieces

@@ -159,7 +159,8 @@ def test_a_stopped_server_is_answered_by_quotes_in_its_place(desk: Desk, vllm_se
 
     assert quoted(answer) and took < SOON_S
     assert answer.mode == "extractive"
-    assert answer.degraded == {"mode": "vllm", "model": MODEL, "cause": "vLLM did not answer in time."}
+    cause = {"kind": "late", "cause": "vLLM did not answer in time."}
+    assert answer.degraded == {"mode": "vllm", "model": MODEL, **cause}
 
 
 def killed(server: VllmServer) -> None:

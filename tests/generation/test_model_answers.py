@@ -13,7 +13,7 @@ from scripted_chat import ScriptedChat, Step
 from apps.administration import Administration
 from core.answers import Answer
 from core.cancellation import Cancellation
-from core.errors import AuditUnavailable, Transient
+from core.errors import AuditUnavailable, ModelFailed
 from core.principals import parse_grantee, parse_principal
 from generation.answerer import Writing
 from generation.model_answerer import ModelAnswerer, ModelLimits, WithFallback
@@ -115,14 +115,19 @@ def test_people_with_other_rights_share_no_cached_prefix(desk: Desk) -> None:
     ["", f"{FIRST} And then it said that ", "Annual leave is 27 days for full-time employees [1]. And then it said "],
 )
 def test_a_model_that_fails_is_followed_by_quotes_that_repeat_nothing(desk: Desk, spoken: str) -> None:
-    service, _ = desk.service(*([spoken] if spoken else []), Transient("vLLM cannot be reached."))
+    service, _ = desk.service(*([spoken] if spoken else []), ModelFailed("unreachable", "vLLM cannot be reached."))
 
     answer = service.ask(QUESTION, ANA, "test")
 
     assert answer.text.count("27 days") == 1
     assert len({(citation.start, citation.end) for citation in answer.citations}) == len(answer.citations)
     assert answer.mode == ("vllm" if spoken else "extractive")
-    assert answer.degraded == {"mode": "vllm", "model": "scripted", "cause": "vLLM cannot be reached."}
+    assert answer.degraded == {
+        "mode": "vllm",
+        "model": "scripted",
+        "kind": "unreachable",
+        "cause": "vLLM cannot be reached.",
+    }
 
 
 def test_a_stream_gives_passages_then_sentences_then_the_same_answer(desk: Desk) -> None:

@@ -13,7 +13,7 @@ import pytest
 from scripted_vllm import DONE, HEAD, USED, Act, Step, answers, chunked, event, refuses, says, scripted_vllm
 
 from core.cancellation import Cancellation
-from core.errors import Transient
+from core.errors import ModelFailed
 from inference.chat import ChatMessage, ChatRequest, TextDelta, Usage
 from inference.vllm import VllmChat
 from inference.vllm.endpoints import FAILURES_TO_OPEN, FIRST_PAUSE_S, LAST_PAUSE_S, Endpoint, Endpoints
@@ -43,10 +43,10 @@ def text(chat: VllmChat, request: ChatRequest | None = None) -> str:
     return "".join(piece.text for piece in pieces if isinstance(piece, TextDelta))
 
 
-def until_it_failed(chat: VllmChat, request: ChatRequest) -> tuple[list[str], Transient]:
+def until_it_failed(chat: VllmChat, request: ChatRequest) -> tuple[list[str], ModelFailed]:
     """What was said before the failure, and the failure."""
     said: list[str] = []
-    with pytest.raises(Transient) as failure:
+    with pytest.raises(ModelFailed) as failure:
         said.extend(piece.text for piece in chat.stream(HELLO, request) if isinstance(piece, TextDelta))
     return said, failure.value
 

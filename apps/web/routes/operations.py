@@ -25,13 +25,16 @@ async def livez() -> dict[str, str]:
 @router.get("/readyz", response_class=JSONResponse)
 @public
 def readyz(request: Request) -> Response:
-    """Every part that an answer needs works; otherwise a problem that lists the parts that do not."""
+    """Every part that an answer needs works; otherwise a problem that lists the parts that do not.
+
+    Ready but `degraded` says that no model answers: questions are answered by quotes.
+    """
     readiness: Readiness = request.app.state.readiness
-    missing = readiness.missing()
-    if not missing:
-        return JSONResponse({"status": "ready"})
-    detail = f"Not ready: {', '.join(missing)}. `footnote doctor` says why."
-    return problem(503, "not_ready", detail, {"Retry-After": "2"}, not_ready=list(missing))
+    found = readiness.found()
+    if not found.missing:
+        return JSONResponse({"status": "ready", **({"degraded": list(found.degraded)} if found.degraded else {})})
+    detail = f"Not ready: {', '.join(found.missing)}. `footnote doctor` says why."
+    return problem(503, "not_ready", detail, {"Retry-After": "2"}, not_ready=list(found.missing))
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
