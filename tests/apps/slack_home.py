@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,14 +106,39 @@ def slack_settings(folder: Path, double: SlackDouble, **more: object) -> Setting
 
 @contextmanager
 def slack_home(settings: Settings, double: SlackDouble, **bounds: int) -> Iterator[SlackHome]:
-    """A new home, its bot called over HTTP."""
-    init_home(settings)
+    """A home of its own with its bot, called over HTTP."""
+    documents = _filled()
+    shutil.copytree(documents.folder, settings.home)
+    for user in ("UANA", "UBEN"):
+        double.person(user)
+    double.channel("CTEAM", "UANA", "UBEN")
     with open_home(settings) as home, slack_app(home, over_http=True, **bounds) as app:
         client = TestClient(http_app(app.bolt), raise_server_exceptions=False)
-        made = SlackHome(home, double, app, client)
-        made.add("leave.md", LEAVE, ["everyone"])
-        made.add("merger.md", MERGER, ["user:ana", "user:cleo"])
-        made.link("UANA", "user:ana")
-        made.link("UBEN", "user:ben")
-        double.channel("CTEAM", "UANA", "UBEN")
-        yield made
+        yield SlackHome(home, double, app, client, dict(documents.ids))
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """A home with documents and linked accounts, closed, to be copied; and the documents' ids."""
+
+    folder: Path
+    ids: dict[str, str]
+
+
+@functools.cache
+def _filled() -> _Filled:
+    """Made once: parsing in the sandbox takes longer than a test."""
+    folder = Path(tempfile.mkdtemp(prefix="footnote-slack-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    settings = Settings(home=folder / "home", embedding_model="hashing")
+    init_home(settings)
+    ids: dict[str, str] = {}
+    with open_home(settings) as home:
+        administration = Administration(home, ADMINISTRATOR, "test")
+        for name, data, allow in (("leave.md", LEAVE, ["everyone"]), ("merger.md", MERGER, ["user:ana", "user:cleo"])):
+            lists = AccessLists(frozenset(map(parse_grantee, allow)))
+            ids[name] = administration.upload("handbook", name, data, lists)[1] or ""
+        for user, name in (("UANA", "user:ana"), ("UBEN", "user:ben")):
+            code = home.slack_accounts.code(parse_principal(name), "test")
+            home.slack_accounts.link(SlackUser(TEAM, user), code)
+    return _Filled(settings.home, ids)

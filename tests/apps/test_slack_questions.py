@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from catalog.slack import SlackDeliveryRow
 from core.errors import WrongUsage
 from core.principals import parse_principal
 from core.settings import Settings
+from governance.slack_accounts import SlackUser
 
 
 @pytest.fixture
@@ -127,6 +129,21 @@ def test_an_address_or_a_name_in_the_profile_proves_nobody(bot: SlackHome) -> No
     (told,) = bot.after(bot.slack.direct_message("UEVE", ABOUT_MERGER))
 
     assert told.words() == HOW_TO_LINK
+
+
+def test_a_workspace_that_is_not_named_is_not_answered_though_everything_else_is_right(bot: SlackHome) -> None:
+    slack = bot.slack
+    slack.person("UANA", team_id="T0OTHER")
+    code = bot.home.slack_accounts.code(parse_principal("user:ana"), "test")
+    bot.home.slack_accounts.link(SlackUser("T0OTHER", "UANA"), code)
+    payload = slack.direct_message("UANA", ABOUT_MERGER, team="T0OTHER")
+    answer = bot.after({**payload, "team_id": "T0OTHER"})
+
+    assert answer == []
+    served = replace(bot.app.bot, teams=frozenset({"T0OTHER"}))
+    assert served.receive({**payload, "team_id": "T0OTHER"}) == 200
+    bot.settle()
+    assert SECRET in slack.messages[-1].words()
 
 
 STRANGERS = {
@@ -326,6 +343,17 @@ def test_feedback_is_taken_from_the_person_who_asked_and_from_nobody_else(bot: S
     figures = bot.home.feedback.figures()
 
     assert (figures.helpful, figures.not_helpful) == (1, 0)
+
+
+def test_a_button_pressed_in_another_workspace_or_by_a_user_of_one_does_nothing(bot: SlackHome) -> None:
+    slack = bot.slack
+    press = slack.press("UANA", bot.after(slack.direct_message("UANA", ABOUT_MERGER))[-1], "Helpful")
+
+    assert bot.after({**press, "team": {"id": "T0OTHER"}, "user": {"id": "UANA", "team_id": "T0OTHER"}}) == []
+    assert bot.after({**press, "user": {"id": "UANA", "team_id": "T0OTHER"}}) == []
+    assert bot.home.feedback.figures().helpful == 0
+    assert len(bot.after(press)) == 1
+    assert bot.home.feedback.figures().helpful == 1
 
 
 def test_an_answer_is_on_record_with_the_slack_account_that_asked(bot: SlackHome) -> None:
