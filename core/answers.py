@@ -11,12 +11,24 @@ AbstentionReason = Literal["no_evidence", "low_support", "conflicting", "filtere
 Mode = Literal["extractive", "vllm", "transformers"]
 
 
+@dataclass(frozen=True, order=True)
+class Span:
+    """A document's stored text from `start` to `end`, in code points, is of this category.
+
+    The categories are `pii.email`, `pii.phone`, `pii.card`, `pii.iban`, `pii.national_id`, and `secret.` with its kind.
+    """
+
+    start: int
+    end: int
+    category: str
+
+
 @dataclass(frozen=True)
 class Passage:
     """Text of one chunk, as the gate handed it to one principal.
 
     `row` is the chunk's number in the catalog (what indexes hold); `chunk_id` is what users see. `start` and `end`
-    are code points into the document's stored text, and `text` is exactly that span.
+    are code points into the document's stored text, and `text` is exactly that span, but for what is `masked` in it.
     """
 
     row: int
@@ -33,6 +45,8 @@ class Passage:
     end: int
     text: str
     language: str = ""
+    masked: tuple[Span, ...] = ()
+    """What this principal does not see: it reads as so many blocks."""
 
 
 @dataclass(frozen=True)

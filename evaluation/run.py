@@ -106,8 +106,9 @@ def _evaluate_labels(folder: Path, rows: Sequence[LabelledText], options: EvalOp
             scores = support_scores(rows, home.encoder)
         figures = grounding_figures(rows, scores)
     else:
-        wanted, scores = detect_all(rows, folder.resolve().name)
-        figures = safety_figures(rows, scores, wanted)
+        with Home(options.settings) as home:
+            found = detect_all(rows, folder.resolve().name, home.guard)
+        figures, scores = safety_figures(found), found.scores
     if options.run_file:
         _write_scores(options.run_file, rows, scores)
     return figures

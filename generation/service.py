@@ -4,7 +4,7 @@ and which is on record."""
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
@@ -16,11 +16,14 @@ from core.telemetry import span
 from generation.answerer import Answerer, Writing
 from generation.compose import Outcome, assembled, composing, drain
 from generation.grounding import GroundedSentence
+from generation.guarded import guarded, safety_of
 from generation.rights import Rights, watched
 from generation.turns import Turns
 from governance.audit import AuditLog, Entry, Kind, new_audit_id
 from governance.audit.log import Pending
 from governance.doors import Gate
+from governance.safety.guard import Finding, Guard, severest
+from governance.safety.sensitive import Policy
 from inference.encoder import Encoder
 from retrieval.search import NO_FILTERS, Filters, Searcher, checked_query, evidence
 
@@ -69,6 +72,10 @@ class _Asked:
     filters: Filters
     writing: Writing
     began: float
+    found: tuple[Finding, ...]
+    """What the guard found in the question."""
+    policy: Policy = "strict"
+    """What was masked for the asker in what was retrieved."""
     shown: list[GroundedSentence] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -82,6 +89,7 @@ class AskService:
     answerer: Answerer
     encoder: Encoder
     audit: AuditLog
+    guard: Guard
     passages: int
     turns: Turns = field(default_factory=Turns)
 
@@ -99,14 +107,14 @@ class AskService:
         Every quote is compared with the stored text, read again for this principal after the answer was made.
         """
         asked = self._asked(question, principal, actor, filters, writing)
+        if refusal := self._refusal(asked):
+            return refusal
         with self.turns.taken(asked.writing), span("ask", audit_id=asked.audit_id) as traced:
             for _ in range(_ROUNDS):
                 found = self._found(asked)
                 at = time.perf_counter()
-                sentences, outcome = drain(
-                    composing(asked.query, found.hits, self.answerer, self.encoder, asked.writing)
-                )
-                answer = assembled(asked.question, principal, found.hits, sentences, outcome)
+                sentences, outcome = drain(self._composed(asked, found, asked.writing))
+                answer = _answered(asked, found.hits, sentences, outcome)
                 if Rights(self.gate, principal, found.hits).hold(answer.citations):
                     break
             else:
@@ -137,6 +145,9 @@ class AskService:
         the iterator, interrupting it, or cancelling `writing`, ends the writing; the record then says what was shown.
         """
         asked = self._asked(question, principal, actor, filters, writing)
+        if refusal := self._refusal(asked):
+            yield Answered(refusal)
+            return
         with self.turns.taken(asked.writing), span("ask", audit_id=asked.audit_id) as traced:
             for _ in range(_ROUNDS):
                 found = self._found(asked)
@@ -162,7 +173,7 @@ class AskService:
         cancel = Cancellation()
         asked.writing.cancel.on_cancel(cancel.cancel)
         writing = replace(asked.writing, cancel=cancel)
-        composed = composing(asked.query, found.hits, self.answerer, self.encoder, writing)
+        composed = self._composed(asked, found, writing)
         with closing(composed), watched(rights, cancel) as lost:
             while True:
                 try:
@@ -190,18 +201,38 @@ class AskService:
         audit_id = new_audit_id()
         asked = {"action": "ask", "question": question, "query": query, "actor": actor, "filters": vars(filters)}
         intent = self.audit.submit([Entry(Kind.INTENT, principal, asked, audit_id)])
-        return _Asked(question, query, principal, audit_id, intent, filters, writing, began)
+        findings = dict.fromkeys(
+            self.guard.question(question) + (self.guard.question(query) if query != question else ())
+        )
+        return _Asked(question, query, principal, audit_id, intent, filters, writing, began, tuple(findings))
+
+    def _refusal(self, asked: _Asked) -> Answer | None:
+        """An abstention where the question is not to be answered: on record, and nothing was retrieved for it."""
+        if severest([finding.action for finding in asked.found]) != "block":
+            return None
+        asked.intent.wait()
+        answer = _answered(asked, (), (), Outcome(self.answerer.mode, self.answerer.model, "filtered"))
+        self._record(asked, self._receipt(asked, answer, None, "answered"))
+        return _timed(answer, asked)
 
     def _found(self, asked: _Asked) -> SearchResult:
         found = self.searcher.search(
             asked.query, asked.principal, self.passages, asked.filters, on_record=asked.intent.wait
         )
-        asked.writing = replace(asked.writing, cache_salt=found.view)
+        asked.policy = self.gate.policy(asked.principal)
+        asked.writing = replace(asked.writing, cache_salt=f"{found.view}:{asked.policy}")
         return found
+
+    def _composed(
+        self, asked: _Asked, found: SearchResult, writing: Writing
+    ) -> Generator[GroundedSentence, None, Outcome]:
+        """The sentences of the answer, grounded and guarded."""
+        composed = composing(asked.query, found.hits, self.answerer, self.encoder, writing)
+        return guarded(composed, found.hits, self.guard, asked.policy)
 
     def _end(self, asked: _Asked, found: SearchResult, outcome: Outcome, ending: Ending) -> Answer:
         """The answer that was shown, on record; where a right was lost, one that repeats none of it."""
-        answer = assembled(asked.question, asked.principal, found.hits, asked.shown, outcome)
+        answer = _answered(asked, found.hits, asked.shown, outcome)
         self._record(asked, self._receipt(asked, answer, outcome.prompt_sha256, ending))
         return _timed(_withheld(answer) if ending == "withdrawn" else answer, asked)
 
@@ -240,6 +271,11 @@ class AskService:
         return Entry(Kind.RECEIPT, asked.principal, content, asked.audit_id)
 
 
+def _answered(asked: _Asked, hits: Sequence[Hit], sentences: Sequence[GroundedSentence], outcome: Outcome) -> Answer:
+    answer = assembled(asked.question, asked.principal, hits, sentences, outcome)
+    return replace(answer, safety=safety_of(outcome, asked.found))
+
+
 def _withheld(answer: Answer) -> Answer:
     """What is said when the ground moves under an answer."""
     return replace(
@@ -250,7 +286,7 @@ def _withheld(answer: Answer) -> Answer:
         citations=(),
         claims=(),
         nearest=(),
-        safety={**answer.safety, "passages": []},
+        safety={**answer.safety, "passages": [], "output": []},
     )
 
 

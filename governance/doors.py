@@ -26,7 +26,7 @@ from core.principals import Principal
 from governance.access.membership import asking
 from governance.access.sets import READABLE_SETS
 from governance.redaction import Marks, forget_spans, policy_of, spans_of_chunks, spans_of_version, store_spans
-from governance.safety.sensitive import DETECTOR, Policy, Span
+from governance.safety.sensitive import DETECTOR, Policy, Span, mask
 from governance.searchable import UNSEARCHABLE, searchable_text
 
 MaintenanceReason = Literal["ingestion", "index building", "evaluation", "erasure"]
@@ -123,6 +123,11 @@ class Gate:
         if record is None:
             raise NotFound("document", document_id)
         return document_view(record), record.name
+
+    def policy(self, principal: Principal) -> Policy:
+        """What is masked for this principal now."""
+        with self.catalog.read() as session:
+            return policy_of(session, principal, self.redaction)
 
     def _marks(
         self, session: Session, principal: Principal, records: Sequence[Row[*tuple[Any, ...]]], rows: Sequence[int] = ()
@@ -269,6 +274,7 @@ def _unseen(session: Session, records: Sequence[Row[*tuple[Any, ...]]]) -> dict[
 
 
 def _passage(record: Row[*tuple[Any, ...]], marks: Marks) -> Passage:
+    masked = marks.within(record.version_id, record.start, record.end)
     return Passage(
         row=record.row,
         chunk_id=f"{record.document_id}:{record.version}:{record.ordinal}",
@@ -282,8 +288,9 @@ def _passage(record: Row[*tuple[Any, ...]], marks: Marks) -> Passage:
         page=record.page,
         start=record.start,
         end=record.end,
-        text=marks.text(record.version_id, record.text, record.start),
+        text=mask(record.text, masked, record.start),
         language=record.language,
+        masked=masked,
     )
 
 

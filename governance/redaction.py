@@ -86,13 +86,18 @@ class Marks:
     spans: Mapping[int, Sequence[Span]]
     unseen: Mapping[int, str]
 
-    def text(self, version_id: int, text: str, start: int = 0) -> str:
-        """`text`, which stands at `start` in the version's, as long as it was."""
+    def within(self, version_id: int, start: int, end: int) -> tuple[Span, ...]:
+        """What is masked of the version's text from `start` to `end`."""
         if self.policy == "open":
-            return text
+            return ()
         whole = self.unseen.get(version_id)
         spans = self.spans.get(version_id, ()) if whole is None else _seen_in_text(whole)
-        return mask(text, masked_categories(self.policy, spans), start)
+        touching = (span for span in spans if span.start < end and start < span.end)
+        return tuple(masked_categories(self.policy, touching))
+
+    def text(self, version_id: int, text: str, start: int = 0) -> str:
+        """`text`, which stands at `start` in the version's, as long as it was."""
+        return mask(text, self.within(version_id, start, start + len(text)), start)
 
     def line(self, text: str) -> str:
         """A title or a heading."""

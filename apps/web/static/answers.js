@@ -115,7 +115,7 @@ export class Turn {
     if (answer.degraded) parts.push("quoted, because the model did not answer in time");
     const planted = answer.safety.passages.length;
     if (planted) parts.push(`${planted === 1 ? "one document was" : `${planted} documents were`} kept out: text in it gives the assistant orders`);
-    if (answer.safety.output.some((finding) => finding.action === "redact")) parts.push("personal data or secrets are masked");
+    if (answer.safety.output.some((finding) => finding.action === "redact" && finding.category !== "link")) parts.push("personal data or secrets are masked");
     return make("p", { class: "made" }, [...parts, seconds(answer.timings_ms.total), `on record as ${answer.audit_id}`].join(" · "));
   }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from core.answers import Span
 from governance.safety.normalization import normalize
-from governance.safety.sensitive.masking import Span
 from governance.safety.sensitive.personal import personal_data
 from governance.safety.sensitive.secrets import secrets
 

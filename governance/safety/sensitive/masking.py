@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+from core.answers import Span
 
 MASK = "█"
 
 Policy = Literal["open", "standard", "strict"]
 """From the most permissive to the strictest."""
-
-
-@dataclass(frozen=True, order=True)
-class Span:
-    """`text[start:end]` is of this category: `pii.email`, `pii.phone`, `pii.card`, `pii.iban`, `pii.national_id`,
-    or `secret.` and its kind."""
-
-    start: int
-    end: int
-    category: str
 
 
 _ALWAYS_READABLE = frozenset({"pii.email", "pii.phone"})

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import phonenumbers
 
+from core.answers import Span
 from governance.safety.sensitive import checksums
-from governance.safety.sensitive.masking import Span
 
 # How far before a number the word may stand that says what it is: a table's heading may be far above its row.
 _CONTEXT_CHARACTERS = 2_000

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from governance.safety.sensitive.masking import Span
+from core.answers import Span
 
 _PRIVATE_KEY = r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY[A-Z ]{0,6}-----[^-]{0,20000}(?:-----END[^-]{0,50}-----)?"
 _AWS_ASSIGNED = r"(?i:\baws\w{0,20}(?:secret|key)\w{0,20}[\"']?\s?[:=]\s?[\"']?)(?P<value>[A-Za-z0-9/+]{40})(?![\w/+])"
