@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from core.errors import UnreadableDocument
 from ingest.parsing.charsets import decode, looks_like_text
+from ingest.parsing.damage import sign_of
 from ingest.parsing.office_zip import checked_members
 
 MARKDOWN = "text/markdown"
@@ -170,7 +171,7 @@ def _detect_zip(data: bytes) -> str:
             declared = _declared_kind(archive, names)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, zlib.error) as error:
         raise UnreadableDocument(
-            "malformed", f"The file is a damaged or cut-off archive ({error}); fetch or save it again."
+            "malformed", f"The file is a damaged or cut-off archive ({sign_of(error)}); fetch or save it again."
         ) from error
     if declared in _DECLARED_KINDS:
         return declared

@@ -14,6 +14,7 @@ from core.documents import BlockKind, Parsed
 from core.errors import UnreadableDocument
 from ingest.parsing.assembly import Assembly, sensible_title
 from ingest.parsing.charsets import decode
+from ingest.parsing.damage import sign_of
 from ingest.parsing.detection import EPUB
 from ingest.parsing.html import add_html
 from ingest.parsing.office_package import DAMAGE
@@ -47,7 +48,7 @@ def parse_epub(data: bytes) -> Parsed:
                 _add_chapter(assembly, archive.read(name), contents.get(name, ""))
     except DAMAGE as error:
         raise UnreadableDocument(
-            "malformed", f"The e-book is damaged ({error}); fetch it again, or save it as PDF or HTML."
+            "malformed", f"The e-book is damaged ({sign_of(error)}); fetch it again, or save it as PDF or HTML."
         ) from error
     title = sensible_title(next((e.text or "" for e in package.iter() if local_name(e) == "title"), ""))
     return assembly.parsed(EPUB, title=title or assembly.first_heading())

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from core.documents import BlockKind, Parsed
 from core.errors import UnreadableDocument
 from ingest.parsing.assembly import Assembly
+from ingest.parsing.damage import sign_of
 from ingest.parsing.reading_order import paragraphs
 
 PIXELS = 50_000_000
@@ -42,7 +43,7 @@ def parse_image(data: bytes) -> Parsed:
                     assembly.add(BlockKind.IMAGE_TEXT, text, page=number if image.format == "TIFF" else None)
     except _DAMAGE as error:
         raise UnreadableDocument(
-            "malformed", f"The picture is damaged ({error}); open it in a viewer and save it again."
+            "malformed", f"The picture is damaged ({sign_of(error)}); open it in a viewer and save it again."
         ) from error
     if not assembly.blocks:
         raise UnreadableDocument("empty", "No text was recognized in the picture; there is nothing to index.")

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 from core.documents import BlockKind, Parsed
 from core.errors import UnreadableDocument
 from ingest.parsing.assembly import Assembly, sensible_title, table_row
+from ingest.parsing.damage import sign_of
 from ingest.parsing.detection import ODP, ODS, ODT
 from ingest.parsing.office_package import DAMAGE
 from ingest.parsing.office_zip import checked_members
@@ -88,7 +89,8 @@ def _content(data: bytes) -> tuple[Element, str]:
             meta = xml_tree(archive.read("meta.xml")) if "meta.xml" in names else None
     except DAMAGE as error:
         raise UnreadableDocument(
-            "malformed", f"The OpenDocument file is damaged ({error}); repair it in LibreOffice and save it again."
+            "malformed",
+            f"The OpenDocument file is damaged ({sign_of(error)}); repair it in LibreOffice and save it again.",
         ) from error
     return content, sensible_title((meta.findtext(f".//{_TITLE}") or "") if meta is not None else "")
 

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 
 from core.errors import UnreadableDocument
+from ingest.parsing.damage import sign_of
 from ingest.parsing.office_zip import checked_members
 
 # What zipfile and lxml (its XMLSyntaxError is a SyntaxError) raise on broken packages.
@@ -35,7 +36,7 @@ def vetted_package(data: bytes) -> bytes:
 def damaged(what: str, program: str, error: Exception) -> UnreadableDocument:
     """The verdict on a package that its library cannot open."""
     return UnreadableDocument(
-        "malformed", f"The {what} is damaged ({error}); open it in {program}, repair it and save it again."
+        "malformed", f"The {what} is damaged ({sign_of(error)}); open it in {program}, repair it and save it again."
     )
 
 

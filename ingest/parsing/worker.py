@@ -20,6 +20,7 @@ from typing import Any
 
 from core.documents import Parsed
 from core.errors import UnreadableDocument
+from ingest.parsing.damage import sign_of
 from ingest.parsing.limits import MIB, Limits
 from ingest.parsing.wire import LENGTHS, failure_frame, frame, parsed_frame
 
@@ -93,10 +94,8 @@ def _reply(parse: Callable[[bytes, str], Parsed], data: bytes, name: str, limits
     except RecursionError:
         return failure_frame(UnreadableDocument("hostile", "The document is nested too deeply to be read."))
     except Exception as error:  # noqa: BLE001 - parsing libraries raise anything on broken input, and the document is to blame
-        cause = f"{type(error).__name__}: {error}"[:200]
-        return failure_frame(
-            UnreadableDocument("malformed", f"The document is damaged or not what its kind promises ({cause}).")
-        )
+        cause = f"The document is damaged or not what its kind promises ({sign_of(error)})."
+        return failure_frame(UnreadableDocument("malformed", cause))
 
 
 def _too_much(limits: Limits) -> UnreadableDocument:

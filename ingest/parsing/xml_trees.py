@@ -10,6 +10,7 @@ from defusedxml.common import DefusedXmlException
 
 from core.errors import UnreadableDocument
 from ingest.parsing.charsets import decode
+from ingest.parsing.damage import sign_of
 
 _ENCODING = re.compile(rb"(\A\s*<\?xml[^>]*?)\s+encoding\s*=\s*[\"']([-\w.:]+)[\"']", re.I)
 
@@ -27,7 +28,9 @@ def xml_tree(data: bytes) -> Element:
     except DefusedXmlException as error:
         raise UnreadableDocument("hostile", "The document declares XML entities; it was not opened.") from error
     except (ParseError, LookupError, ValueError) as error:
-        raise UnreadableDocument("malformed", f"The XML is damaged ({error}); repair it or export it again.") from error
+        raise UnreadableDocument(
+            "malformed", f"The XML is damaged ({sign_of(error)}); repair it or export it again."
+        ) from error
     return root
 
 
