@@ -11,13 +11,16 @@ from sqlalchemy.orm import Session
 
 from catalog.database import Catalog
 from catalog.job_queue import SETTLED, database_now
-from catalog.jobs import JobRow
+from catalog.jobs import ArrivalRow, JobRow
 from core.errors import NotFound
 
 
 @dataclass(frozen=True)
 class JobView:
-    """A job's record; `worker` and `lease_until` while it runs, `cause` why its last attempt failed."""
+    """A job's record; `worker` and `lease_until` while it runs, `cause` why its last attempt failed.
+
+    `document` names what an ingesting job has not brought in, by the id it has in its source.
+    """
 
     id: str
     kind: str
@@ -34,6 +37,7 @@ class JobView:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    document: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,4 +118,6 @@ def _eta(session: Session, group_id: str, states: dict[str, int]) -> timedelta |
 
 
 def _records() -> Select[tuple[object, ...]]:
-    return select(*(getattr(JobRow, name) for name in JobView.__dataclass_fields__))
+    columns = (getattr(JobRow, name) for name in JobView.__dataclass_fields__ if name != "document")
+    query = select(*columns, ArrivalRow.external_id.label("document"))
+    return query.outerjoin(ArrivalRow, ArrivalRow.id == JobRow.subject_id)

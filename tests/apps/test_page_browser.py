@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from page_site import CHROMIUM, DESKTOP, PHONE, Site, ask, chromium, fresh_page, served, sign_in
@@ -13,9 +15,16 @@ from playwright.sync_api import Browser, Page, expect
 from scripted_chat import ScriptedChat
 from web_home import LEAVE, MERGER, web_home
 
+from apps.work import Work
+from catalog.job_records import count_jobs
 from core.principals import parse_grantee, parse_principal
 from governance.access.rules import AccessLists
+from governance.identity import PERSON_SCOPES
 from inference.chat import ChatMessage, ChatRequest, TextDelta, Usage
+from ingest.sources import SourceRequest
+from wiring.home import Home
+from workers.doorbell import QUEUES
+from workers.run import run_next
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
 
@@ -303,3 +312,49 @@ def test_a_link_to_a_passage_of_an_older_version_says_that_the_document_has_chan
 
     expect(page.locator("#passage-note")).to_contain_text("has changed")
     expect(page.locator("#passage mark")).to_have_count(0)
+
+
+def test_an_administrator_sees_documents_come_in_and_what_failed_and_has_it_tried_again(
+    page: Page, site: Archive, tmp_path: Path
+) -> None:
+    broken = f"{tmp_path.name}.pdf"
+    (tmp_path / "good.md").write_text("# Good\n\nThe canteen opens at noon.\n")
+    (tmp_path / broken).write_bytes(b"%PDF-1.7\nnothing of the kind")
+    home = site.web.home
+    Work(site.web.administration).add_source(SourceRequest(tmp_path.name, tmp_path, (), None, None, False))
+    sign_in(page, site, site.web.key("user:root", (*PERSON_SCOPES, "admin")))
+    open_view(page, "intake")
+    row = page.locator("#intake li", has_text=tmp_path.name).first
+    expect(row).to_contain_text("0 documents")
+
+    _work_off(home)
+    expect(row).to_contain_text("1 could not be read", timeout=15_000)
+    failed = page.locator("#intake li", has_text=broken)
+    expect(failed.locator(".cause")).not_to_be_empty()
+    failed.get_by_role("button", name="Try again").click()
+    expect(failed).to_have_count(0)
+    _work_off(home)
+    expect(failed).to_have_count(1, timeout=15_000)
+    row.get_by_role("button", name="Sync now").click()
+    assert _until_queued(home)
+
+
+def test_who_administers_nothing_is_not_offered_the_view(page: Page, site: Archive) -> None:
+    sign_in(page, site, site.ana)
+
+    expect(page.locator('[data-view="library"]')).to_be_visible()
+    expect(page.locator('[data-view="intake"]')).to_be_hidden()
+
+
+def _until_queued(home: Home) -> bool:
+    """Whether a source is about to be looked at."""
+    for _ in range(100):
+        if count_jobs(home.catalog).get(("upkeep", "queued")) or count_jobs(home.catalog).get(("ingest", "queued")):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _work_off(home: Home) -> None:
+    while run_next(home, QUEUES):
+        pass
