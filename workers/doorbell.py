@@ -24,3 +24,17 @@ def ring(home: Home, job_ids: Sequence[str]) -> None:
     with home.catalog.read() as session:
         query = select(JobRow.queue, JobRow.id).where(JobRow.id.in_(job_ids[:RUNG_AT_ONCE]), JobRow.state == "queued")
         send(home.settings, [(queue, job_id) for queue, job_id in session.execute(query)])
+
+
+def answers(home: Home, seconds: float) -> bool:
+    """Whether the broker answers within so long, or there is none to answer. Without it jobs wait; none is lost."""
+    if home.settings.redis_url is None:
+        return True
+    import redis
+
+    url = home.settings.redis_url.get_secret_value()
+    try:
+        with redis.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds) as broker:
+            return bool(broker.ping())
+    except redis.RedisError:
+        return False

@@ -13,16 +13,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from catalog import schema
 from core.errors import AuditUnavailable, Conflict, FootnoteError
+from governance.audit import require_writable
 from wiring.home import Home
+from workers import doorbell
 
 _KEPT_SECONDS = 1.0
-_MODEL_SECONDS = 0.5
+_HELPER_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Found:
-    """Parts without which no question is answered (`catalog`, `index`, `audit`), and parts (`model`) without which
-    answers are quotes; only those that do not work."""
+    """Parts without which no question is answered (`catalog`, `index`, `audit`), and parts that are missed otherwise:
+    without the `model` answers are quotes, without `redis` jobs wait. Only those that do not work."""
 
     missing: tuple[str, ...]
     degraded: tuple[str, ...]
@@ -42,13 +44,16 @@ class Readiness:
         with self._lock:
             if time.monotonic() >= self._until:
                 missing = tuple(part for part, check in self._checks().items() if not _holds(check))
-                self._found = Found(missing, () if self._model_answers() else ("model",))
+                self._found = Found(missing, tuple(part for part, works in self._helpers().items() if not works()))
                 self._until = time.monotonic() + _KEPT_SECONDS
             return self._found
 
+    def _helpers(self) -> dict[str, Callable[[], bool]]:
+        return {"model": self._model_answers, "redis": lambda: doorbell.answers(self._home, _HELPER_SECONDS)}
+
     def _model_answers(self) -> bool:
         """One of the vLLM servers says that it is well, or there are none to say so."""
-        return self._home.vllm is None or any(self._home.vllm.answering(_MODEL_SECONDS))
+        return self._home.vllm is None or any(self._home.vllm.answering(_HELPER_SECONDS))
 
     def _checks(self) -> dict[str, Callable[[], None]]:
         return {"catalog": self._catalog, "index": self._index, "audit": self._audit}
@@ -64,10 +69,12 @@ class Readiness:
             raise Conflict("The index was made with another embedding model. Run `footnote upgrade`.")
 
     def _audit(self) -> None:
-        """The log opens, is where it should be, and its disk takes a write."""
+        """The log opens, is where it should be, and its database or disk takes a write."""
         home = self._home
         home.audit.append_all([])
-        if isinstance(home.audit_storage, Path) and not home.audit_storage.is_file():
+        if not isinstance(home.audit_storage, Path):
+            require_writable(home.audit_storage)
+        elif not home.audit_storage.is_file():
             raise AuditUnavailable("the audit database is gone")
         with tempfile.TemporaryFile(dir=home.layout.audit_folder) as probe:
             probe.write(bytes(4096))

@@ -4,7 +4,7 @@ from governance.audit.envelope import Kind, Record, new_audit_id
 from governance.audit.keys import KeyStore
 from governance.audit.log import AuditLog, Entry, Pending
 from governance.audit.reading import AuditReader, Opened
-from governance.audit.table import create_schema, metadata
+from governance.audit.table import create_schema, metadata, require_writable
 from governance.audit.verification import Flaw, Report, verify
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "create_schema",
     "metadata",
     "new_audit_id",
+    "require_writable",
     "verify",
 ]

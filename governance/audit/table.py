@@ -90,6 +90,16 @@ def create_schema(engine: sa.Engine) -> None:
     metadata.create_all(engine)
 
 
+def require_writable(engine: sa.Engine) -> None:
+    """Raise SQLAlchemy's error unless PostgreSQL would take a record now; adds none.
+
+    A server that only reads, such as a standby, refuses to add nothing too.
+    """
+    columns = list(audit_records.columns)
+    with engine.connect() as connection:
+        connection.execute(audit_records.insert().from_select(columns, sa.select(*columns).where(sa.false())))
+
+
 def _create_file(path: Path, engine: sa.Engine) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     with engine.connect() as connection:

@@ -27,7 +27,7 @@ async def livez() -> dict[str, str]:
 def readyz(request: Request) -> Response:
     """Every part that an answer needs works; otherwise a problem that lists the parts that do not.
 
-    Ready but `degraded` says that no model answers: questions are answered by quotes.
+    Ready but `degraded`: without the `model` questions are answered by quotes, without `redis` jobs wait.
     """
     readiness: Readiness = request.app.state.readiness
     found = readiness.found()

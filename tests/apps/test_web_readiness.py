@@ -1,0 +1,82 @@
+"""Readiness tells which server is gone, and that it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis_server import RedisServer
+from sqlalchemy import create_engine, make_url, text
+from web_home import LEAVE, WebHome, bearer, web_home
+
+from apps.web import readiness
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_KEPT_SECONDS", 0.0)
+
+
+def asked(web: WebHome) -> tuple[int, dict[str, Any]]:
+    response = web.client.get("/readyz")
+    return response.status_code, response.json()
+
+
+def test_without_redis_questions_are_answered_and_readiness_says_that_jobs_wait(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    with web_home(tmp_path / "home", redis_url=redis_server.url) as web:
+        web.add("leave.md", LEAVE, "everyone")
+        assert asked(web) == (200, {"status": "ready"})
+        redis_server.stop()
+
+        assert asked(web) == (200, {"status": "ready", "degraded": ["redis"]})
+        body = {"question": "How many days of annual leave do full-time employees have?"}
+        answer = web.client.post("/v1/ask", json=body, headers=bearer(web.key("user:ana"))).json()
+        assert "27 days" in answer["answer"]
+
+        redis_server.start()
+        assert asked(web) == (200, {"status": "ready"})
+
+
+@pytest.mark.parametrize(
+    ("refusal", "consent", "missing"),
+    [
+        ("ALLOW_CONNECTIONS false", "ALLOW_CONNECTIONS true", ["catalog", "audit"]),
+        # As a standby is, and a server whose disk was full.
+        ("SET default_transaction_read_only = on", "RESET default_transaction_read_only", ["audit"]),
+    ],
+)
+def test_a_database_that_takes_no_connection_or_no_record_is_not_ready_until_it_does(
+    tmp_path: Path, postgres_url: str, postgres_server: str, refusal: str, consent: str, missing: list[str]
+) -> None:
+    with web_home(tmp_path / "home", database_url=postgres_url) as web:
+        assert asked(web) == (200, {"status": "ready"})
+        with altered(postgres_url, postgres_server, refusal, consent):
+            status, problem = asked(web)
+            assert (status, problem["code"], problem["not_ready"]) == (503, "not_ready", missing)
+            assert web.client.get("/livez").status_code == 200
+        assert asked(web) == (200, {"status": "ready"})
+
+
+@contextmanager
+def altered(url: str, server: str, refusal: str, consent: str) -> Iterator[None]:
+    """The database altered while the block runs; its connections are ended, so that new ones see it."""
+    name = make_url(url).database
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    ends = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+
+    def alter(how: str) -> None:
+        with engine.connect() as administrator:
+            administrator.execute(text(f"ALTER DATABASE {name} {how}"))
+            administrator.execute(ends, {"name": name})
+
+    alter(refusal)
+    try:
+        yield
+    finally:
+        alter(consent)
+        engine.dispose()
