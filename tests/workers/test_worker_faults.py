@@ -40,6 +40,10 @@ def crew(settings: Settings, tmp_path: Path) -> Iterator[Workers]:
         yield crew
 
 
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
 def hold_one(crew: Workers, *options: str) -> int:
     """Start a worker and let it stop in the middle of a document; returns the process that holds the job."""
     crew.gate.touch()
@@ -48,6 +52,7 @@ def hold_one(crew: Workers, *options: str) -> int:
     return crew.wait_for_holder()
 
 
+@on_sqlite
 def test_a_worker_killed_in_the_middle_of_a_document_loses_nothing(crew: Workers) -> None:
     holder = hold_one(crew)
     ids = crew.add(*NAMES)
@@ -63,6 +68,7 @@ def test_a_worker_killed_in_the_middle_of_a_document_loses_nothing(crew: Workers
     assert crew.jobs()[-1].state == "done"
 
 
+@on_postgresql
 def test_a_killed_child_is_replaced_and_its_document_brought_in(crew: Workers) -> None:
     holder = hold_one(crew)
     assert holder != crew.processes[0].pid
@@ -74,6 +80,7 @@ def test_a_killed_child_is_replaced_and_its_document_brought_in(crew: Workers) -
     assert crew.processes[0].poll() is None
 
 
+@on_sqlite
 def test_messages_that_redis_forgot_are_rung_again(crew: Workers, redis_server: RedisServer) -> None:
     crew.ring(crew.add(*NAMES))
     with redis_server.client() as client:
@@ -85,6 +92,7 @@ def test_messages_that_redis_forgot_are_rung_again(crew: Workers, redis_server: 
     crew.wait_all_done(NAMES)
 
 
+@on_postgresql
 def test_jobs_queued_while_redis_is_down_are_done_when_it_is_back(crew: Workers, redis_server: RedisServer) -> None:
     crew.start("--beat")
     crew.ring(crew.add("before.md"))
@@ -118,6 +126,7 @@ def test_a_worker_stopped_past_its_lease_publishes_nothing_when_it_goes_on(crew:
     crew.wait_all_done(["held.md"])
 
 
+@on_sqlite
 def test_a_document_that_kills_its_worker_is_a_dead_letter_after_three_attempts(crew: Workers) -> None:
     crew.start("--beat")
     crew.ring(crew.add("poison.md", text="a deadly text about leave") + crew.add(*NAMES))
@@ -130,6 +139,7 @@ def test_a_document_that_kills_its_worker_is_a_dead_letter_after_three_attempts(
     assert sorted(view.external_id for view in crew.home.gate.documents(ANA)) == NAMES
 
 
+@on_sqlite
 def test_a_worker_told_to_stop_finishes_what_it_does(crew: Workers) -> None:
     hold_one(crew)
     crew.processes[0].terminate()
@@ -141,6 +151,7 @@ def test_a_worker_told_to_stop_finishes_what_it_does(crew: Workers) -> None:
     assert crew.jobs()[0].attempts == 1
 
 
+@on_sqlite
 def test_a_message_names_a_job_and_carries_nothing_of_its_document(crew: Workers, redis_server: RedisServer) -> None:
     ids = crew.add("Merger-Canary.md", text="a canary about leave")
     crew.ring(ids)

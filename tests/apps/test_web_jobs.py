@@ -1,0 +1,147 @@
+"""Jobs and standing sources over HTTP and on the command line: followed, mended, on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from web_home import WebHome, bearer, web_home
+
+from apps.cli.main import invoke
+from governance.audit import Kind
+from workers.run import run_next
+
+QUEUES = ["ingest", "batch", "upkeep"]
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[WebHome]:
+    with web_home(tmp_path / "home") as found:
+        yield found
+
+
+def call(web: WebHome, method: str, path: str, **more: Any) -> Any:
+    response = web.client.request(method, path, headers=bearer(web.administrator), **more)
+    assert response.status_code < 300, response.text
+    return response.json() if response.content else None
+
+
+def upload(web: WebHome, name: str, data: bytes) -> str:
+    form = {"allow": "user:ana"}
+    job = call(web, "POST", "/v1/documents?wait=false", files={"file": (name, data)}, data=form)
+    return str(job["job_id"])
+
+
+def do_all(web: WebHome) -> None:
+    while run_next(web.home, QUEUES):
+        pass
+
+
+def test_an_upload_that_is_not_waited_for_answers_with_the_job_to_follow(web: WebHome) -> None:
+    response = web.client.post(
+        "/v1/documents?wait=false",
+        headers=bearer(web.administrator),
+        files={"file": ("leave.md", b"# Leave\n\n27 days of leave.\n")},
+        data={"allow": "user:ana"},
+    )
+
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/v1/jobs/{response.json()['job_id']}"
+    job = call(web, "GET", response.headers["Location"])
+    assert (job["state"], job["kind"], job["progress"]) == ("queued", "ingest", None)
+    do_all(web)
+    assert call(web, "GET", response.headers["Location"])["state"] == "done"
+    key = web.key("user:ana")
+    [document] = web.client.get("/v1/documents", headers=bearer(key)).json()
+    assert document["external_id"] == "leave.md"
+
+
+def test_a_source_is_followed_from_its_job_to_its_failures(web: WebHome) -> None:
+    (web.folder / "empty.md").write_bytes(b"  \n")
+    body = {"path": str(web.folder), "name": "handbook", "allow": ["user:ana"], "every_seconds": 3600, "prune": True}
+    source = call(web, "POST", "/v1/sources", json=body)
+
+    do_all(web)
+
+    job = call(web, "GET", f"/v1/jobs/{source['job_id']}")
+    assert job["progress"] == {"total": 2, "settled": 2, "states": {"done": 1, "dead": 1}, "seconds_left": 0.0}
+    [failure] = job["failures"]
+    assert failure["cause"].startswith("empty: ")
+    [listed] = call(web, "GET", "/v1/sources")
+    assert (listed["source"], listed["every_seconds"], listed["standing"]) == ("handbook", 3600, True)
+    assert (listed["documents"], listed["failed"], listed["waiting"]) == (2, 1, 1)
+    (web.folder / "empty.md").write_bytes(b"# Full\n\nNow it says something.\n")
+    assert call(web, "POST", f"/v1/jobs/{failure['job_id']}/retry")["state"] == "queued"
+    do_all(web)
+    assert call(web, "GET", f"/v1/sources/{listed['source_id']}")["failed"] == 0
+    call(web, "DELETE", f"/v1/sources/{listed['source_id']}")
+    assert call(web, "GET", "/v1/sources") == []
+
+
+def test_jobs_are_listed_by_state_and_queue_and_cancelled(web: WebHome) -> None:
+    first, second = (upload(web, name, b"# Leave\n\nAbout leave.\n") for name in ("a.md", "b.md"))
+    assert call(web, "POST", f"/v1/jobs/{first}/cancel")["state"] == "cancelled"
+    do_all(web)
+
+    assert [job["job_id"] for job in call(web, "GET", "/v1/jobs?state=done")] == [second]
+    assert len(call(web, "GET", "/v1/jobs?state=done&state=cancelled")) == 2
+    assert call(web, "GET", "/v1/jobs?queue=batch") == []
+    refused = web.client.post(f"/v1/jobs/{second}/cancel", headers=bearer(web.administrator))
+    assert refused.status_code == 409
+    assert "done" in refused.json()["detail"]
+    missing = web.client.get("/v1/jobs/nothing", headers=bearer(web.administrator))
+    assert missing.status_code == 404
+
+
+def test_prometheus_sees_jobs_by_queue_and_state_and_how_long_the_oldest_waits(web: WebHome) -> None:
+    upload(web, "a.md", b"# Leave\n\nAbout leave.\n")
+    upload(web, "empty.md", b" \n")
+    run_next(web.home, QUEUES)
+
+    page = web.client.get("/metrics", headers=bearer(web.administrator)).text
+
+    assert 'footnote_jobs{queue="ingest",state="done"} 1.0' in page
+    assert 'footnote_jobs{queue="ingest",state="queued"} 1.0' in page
+    [waits] = [
+        line for line in page.splitlines() if line.startswith('footnote_job_oldest_queued_seconds{queue="ingest"')
+    ]
+    assert 0 <= float(waits.rpartition(" ")[2]) < 300
+    assert 'footnote_job_oldest_queued_seconds{queue="batch"} 0.0' in page
+
+
+def test_the_command_line_keeps_a_source_in_step_and_follows_its_job(
+    web: WebHome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOOTNOTE_EMBEDDING_MODEL", "hashing")
+    (web.folder / "empty.md").write_bytes(b"  \n")
+
+    def run(*arguments: str) -> Any:
+        assert invoke(["--home", str(web.home.layout.folder), *arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    added = run("sources", "add", str(web.folder), "--source", "handbook", "--allow", "user:ana", "--every", "30m")
+    assert added["every_seconds"] == 1800
+    do_all(web)
+    [source] = run("sources", "list")
+    assert (source["source"], source["documents"]) == ("handbook", 2)
+    assert run("sources", "show", "handbook") == source
+    shown = run("jobs", "show", added["job_id"])
+    assert shown["progress"]["settled"] == 2
+    [dead] = run("jobs", "list", "--state", "dead")
+    assert run("jobs", "retry", dead["job_id"])["state"] == "queued"
+    assert run("jobs", "cancel", dead["job_id"])["state"] == "cancelled"
+    assert run("sources", "sync", "handbook")["job_id"] != added["job_id"]
+    assert run("sources", "remove", "handbook") == {"source": "handbook", "documents": 2, "kept": False}
+    assert run("sources", "list") == []
+    actions = {(record.content or {})["action"] for record in web.home.audit_reader.newest(kind=Kind.ADMIN, limit=100)}
+    assert actions >= {"sources.add", "sources.sync", "sources.remove", "jobs.retry", "jobs.cancel", "jobs.show"}
+
+
+def test_a_worker_without_redis_says_what_to_set(web: WebHome, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["--home", str(web.home.layout.folder), "worker"]) == 2
+    assert "FOOTNOTE_REDIS_URL" in capsys.readouterr().err
+    assert invoke(["--home", str(web.home.layout.folder), "worker", "--queues", "ingest,nothing"]) == 2
+    assert "no queue 'nothing'" in capsys.readouterr().err
