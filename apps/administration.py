@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
@@ -125,7 +125,9 @@ class Administration:
         if document is not None:
             query = query.where(Document.id == self.resolve(document))
         with self.home.catalog.read() as session:
-            return [document_view(record) for record in session.execute(query)]
+            views = [document_view(record) for record in session.execute(query)]
+        policy = self.home.settings.redaction
+        return [replace(view, title=redaction.masked_line(view.title, policy)) for view in views]
 
     def delete_documents(self, documents: Sequence[str]) -> list[str]:
         """Delete documents; returns their ids."""

@@ -8,7 +8,7 @@ import typer
 
 from apps.cli.shell import AsJson, administration, emit, opened_home, results, say, table
 from core.errors import WrongUsage
-from core.principals import GranteeKind, parse_grantee
+from core.principals import EVERYONE, Grantee, GranteeKind, parse_grantee
 from governance.redaction import policies
 from governance.safety.sensitive import Policy
 
@@ -44,7 +44,7 @@ def set_policy(
     as_json: AsJson = False,
 ) -> None:
     """Let a policy hold for a group's members from their next question on; the most permissive of theirs decides."""
-    named = parse_grantee(_with_kind(group))
+    named = _named(group)
     chosen: Policy | None = next((one for one in get_args(Policy) if one == policy), None)
     if chosen is None:
         raise WrongUsage(f"{policy!r} is no policy: write {', '.join(get_args(Policy))}.")
@@ -56,11 +56,13 @@ def set_policy(
 @app.command("unset")
 def unset_policy(group: GroupName, as_json: AsJson = False) -> None:
     """Let a group have no policy of its own."""
-    named = parse_grantee(_with_kind(group))
+    named = _named(group)
     with opened_home() as home:
         administration(home).unset_redaction(named)
     emit(as_json, {"group": str(named), "policy": None}, lambda: say(f"{named} has no policy of its own any more."))
 
 
-def _with_kind(group: str) -> str:
-    return group if group.startswith(f"{GranteeKind.GROUP}:") else f"group:{group}"
+def _named(group: str) -> Grantee:
+    """The grantee as it was written, `group:` being left out or not."""
+    known = group == str(EVERYONE) or group.partition(":")[0] in list(GranteeKind)
+    return parse_grantee(group if known else f"{GranteeKind.GROUP}:{group}")
