@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Integer, Select, cast, delete, func, or_, select
+from sqlalchemy import Integer, Select, and_, cast, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from catalog.database import Catalog
 from catalog.job_queue import database_now
-from catalog.jobs import ArrivalRow, ScheduleRow
+from catalog.jobs import ArrivalRow, JobRow, ScheduleRow
 from catalog.models import Document, Source
 from core.errors import NotFound
 from core.principals import Grantee
@@ -109,7 +109,13 @@ def _records() -> Select[*tuple[Any, ...]]:
         .group_by(Document.source_id)
         .subquery()
     )
-    arrivals = select(ArrivalRow.source_id, func.count().label("waiting")).group_by(ArrivalRow.source_id).subquery()
+    # What a dead letter has left is on its way no more.
+    arrivals = (
+        select(ArrivalRow.source_id, func.count().label("waiting"))
+        .join(JobRow, and_(JobRow.subject_id == ArrivalRow.id, JobRow.state.in_(("queued", "running"))))
+        .group_by(ArrivalRow.source_id)
+        .subquery()
+    )
     return (
         select(
             Source.id.label("source_id"),

@@ -69,10 +69,11 @@ def test_a_source_is_followed_from_its_job_to_its_failures(web: WebHome) -> None
     job = call(web, "GET", f"/v1/jobs/{source['job_id']}")
     assert job["progress"] == {"total": 2, "settled": 2, "states": {"done": 1, "dead": 1}, "seconds_left": 0.0}
     [failure] = job["failures"]
+    assert failure["document"] == "empty.md"
     assert failure["cause"].startswith("empty: ")
     [listed] = call(web, "GET", "/v1/sources")
     assert (listed["source"], listed["every_seconds"], listed["standing"]) == ("handbook", 3600, True)
-    assert (listed["documents"], listed["failed"], listed["waiting"]) == (2, 1, 1)
+    assert (listed["documents"], listed["failed"], listed["waiting"]) == (2, 1, 0)
     (web.folder / "empty.md").write_bytes(b"# Full\n\nNow it says something.\n")
     assert call(web, "POST", f"/v1/jobs/{failure['job_id']}/retry")["state"] == "queued"
     do_all(web)

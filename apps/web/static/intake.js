@@ -49,6 +49,7 @@ function source(one, jobs, again) {
   const parts = [one.documents === 1 ? "1 document" : `${one.documents} documents`];
   if (one.every_seconds) parts.push(`looked at every ${duration(one.every_seconds)}`);
   if (one.failed) parts.push(`${one.failed} could not be read`);
+  if (one.waiting) parts.push(`${one.waiting} on the way`);
   const line = make("div", { class: "row" }, make("div", {}, make("strong", {}, one.source), make("p", { class: "where" }, parts.join(" · "))));
   if (one.standing) line.append(button("chip", "Sync now", again(`/v1/sources/${encodeURIComponent(one.source_id)}/sync`)));
   const item = make("li", {}, line);
