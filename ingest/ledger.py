@@ -10,17 +10,18 @@ from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, select, true, update
+from sqlalchemy import ColumnElement, delete, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from catalog.database import Catalog, bump_epoch
 from catalog.jobs import ArrivalRow
 from catalog.models import AccessSet, ChunkRow, Document, DocumentVersion, Grant, Source, Vector
+from core.attachments import carrier, placed_under
 from core.documents import Chunk
 from core.errors import Conflict, UnreadableDocument
 from core.principals import Grantee, parse_grantee
 from governance.access.rules import Decision
-from governance.access.sets import effective_set, intern_lists
+from governance.access.sets import carried_by, effective_set, intern_lists
 from governance.doors import maintenance
 from governance.safety.sensitive import Span
 from governance.searchable import searchable_texts
@@ -41,6 +42,7 @@ class Known:
 
     document_id: str
     external_id: str
+    uri: str
     content_hash: str
     parser: str
     state: str
@@ -91,7 +93,7 @@ class Ledger:
     """The documents of one source. Every method is one short transaction; what it writes, it writes behind `fence`."""
 
     def __init__(self, catalog: Catalog, source: str, uri: str, fence: Fence = no_fence) -> None:
-        self._catalog, self._fence = catalog, fence
+        self._catalog, self.fence = catalog, fence
         self._source, self._uri = source, uri
         self._texts = maintenance(catalog, "ingestion")
 
@@ -99,7 +101,7 @@ class Ledger:
     def writing(self) -> Iterator[Session]:
         """A writing transaction behind the fence, for what has to change with the source's documents."""
         with self._catalog.write() as session:
-            self._fence(session)
+            self.fence(session)
             yield session
 
     def remembered(self) -> tuple[list[Grantee], str | None]:
@@ -123,11 +125,12 @@ class Ledger:
             row.uri, row.allow, row.access_file = self._uri, sorted(map(str, allow)), access_file
 
     def known(self, external_id: str | None = None) -> dict[str, Known]:
-        """Every document of the source that is not deleted, or the one named, by external id."""
+        """Every document of the source that is not deleted, or the one named and those under it, by external id."""
         query = (
             select(
                 Document.id.label("document_id"),
                 Document.external_id,
+                Document.uri,
                 Document.content_hash,
                 Document.parser,
                 Document.state,
@@ -142,7 +145,7 @@ class Ledger:
             .where(Source.name == self._source, Document.state != "deleted")
         )
         if external_id is not None:
-            query = query.where(Document.external_id == external_id)
+            query = query.where(_at_or_under(external_id))
         with self._catalog.read() as session:
             return {row.external_id: Known(**row._mapping) for row in session.execute(query)}
 
@@ -224,20 +227,29 @@ class Ledger:
         return replaced
 
     def move(self, known: Known, external_id: str, uri: str, decision: Decision) -> None:
-        """Give a document another place: its text, vectors and grants stay, the rules of the new place hold."""
+        """Give a document and what it carries another place, whose rules hold; text, vectors and grants stay."""
         with self.writing() as session:
             epoch = bump_epoch(session)
-            for gone in session.scalars(
-                select(Document)
-                .join(Source)
-                .where(Source.name == self._source, Document.external_id == external_id, Document.state == "deleted")
-            ):
-                # The tombstone of an earlier document at that place makes way.
-                gone.external_id = f"{gone.external_id}\n{gone.id}"
-            session.flush()
             document = session.get_one(Document, known.document_id)
-            document.external_id, document.uri, document.updated_at = external_id, uri, datetime.now(UTC)
-            _place(session, document, decision, intern_lists(session, decision.lists), epoch)
+            attachments = carried_by(session, document)
+            self._take_place(session, document, external_id, uri, decision, epoch)
+            for attachment in attachments:
+                name = attachment.external_id.removeprefix(f"{known.external_id}/")
+                self._take_place(session, attachment, *placed_under(external_id, uri, name), decision, epoch)
+
+    def _take_place(
+        self, session: Session, document: Document, external_id: str, uri: str, decision: Decision, epoch: int
+    ) -> None:
+        for gone in session.scalars(
+            select(Document)
+            .join(Source)
+            .where(Source.name == self._source, Document.external_id == external_id, Document.state == "deleted")
+        ):
+            # The tombstone of an earlier document at that place makes way.
+            gone.external_id = f"{gone.external_id}\n{gone.id}"
+        session.flush()
+        document.external_id, document.uri, document.updated_at = external_id, uri, datetime.now(UTC)
+        _place(session, document, decision, intern_lists(session, decision.lists), epoch)
 
     def missing_vectors(self, hashes: Iterable[str], fingerprint: str) -> list[str]:
         """Those of these keys that the model has not embedded yet, in the order given, each once."""
@@ -273,19 +285,27 @@ class Ledger:
 def delete_documents(
     catalog: Catalog, document_ids: Sequence[str], fence: Fence = no_fence
 ) -> tuple[list[int], list[str]]:
-    """Take documents out of everybody's sight and forget their text; returns their rows and their bytes' hashes.
+    """Take documents and what they carry out of everybody's sight and forget their text.
 
+    Returns their rows and their bytes' hashes.
     What stays is a tombstone: the id, so that a document that comes back is the same one, and revocations by hand.
     """
     rows: list[int] = []
     hashes: list[str] = []
     texts = maintenance(catalog, "ingestion")
+    document_ids = _with_attachments(catalog, document_ids)
     for at in range(0, len(document_ids), _SLICE):
         with catalog.write() as session:
             fence(session)
             epoch = bump_epoch(session)
             for document_id in document_ids[at : at + _SLICE]:
                 document = session.get_one(Document, document_id)
+                # What is on its way in for it would bring it back.
+                on_the_way = (
+                    ArrivalRow.source_id == document.source_id,
+                    ArrivalRow.external_id == document.external_id,
+                )
+                session.execute(delete(ArrivalRow).where(*on_the_way))
                 versions = session.scalars(
                     select(DocumentVersion.id).where(DocumentVersion.document_id == document_id)
                 ).all()
@@ -307,6 +327,25 @@ def delete_documents(
             shared |= set(session.scalars(select(ArrivalRow.blob).where(ArrivalRow.blob.in_(hashes))))
             hashes = [hash_ for hash_ in hashes if hash_ not in shared]
     return rows, hashes
+
+
+def _with_attachments(catalog: Catalog, document_ids: Sequence[str]) -> list[str]:
+    """These documents and what they carry, each once."""
+    places = select(Document.source_id, Document.external_id)
+    attachments = select(Document.id, Document.source_id, Document.external_id, Document.uri).where(
+        Document.uri.contains("#"), Document.state != "deleted"
+    )
+    carriers: set[tuple[int, str]] = set()
+    with catalog.read() as session:
+        for at in range(0, len(document_ids), _SLICE):
+            some = session.execute(places.where(Document.id.in_(document_ids[at : at + _SLICE])))
+            carriers.update((row.source_id, row.external_id) for row in some)
+        inside = [row.id for row in session.execute(attachments) if (row.source_id, carrier(row)) in carriers]
+    return list(dict.fromkeys([*document_ids, *inside]))
+
+
+def _at_or_under(external_id: str) -> ColumnElement[bool]:
+    return or_(Document.external_id == external_id, Document.external_id.startswith(f"{external_id}/", autoescape=True))
 
 
 def abandon_unpublished(catalog: Catalog, document_id: str | None = None) -> int:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from catalog.blobs import Blobs
 from catalog.database import Catalog
 from catalog.lock import writer_lock
+from core.attachments import carried, carrier, holder, numbered, of_source, placed_under
 from core.documents import Parsed, content_hash
 from core.errors import UnreadableDocument
 from governance.access.rules import Decision
@@ -33,13 +35,13 @@ from inference.encoder import Encoder
 from inference.language import detect
 from ingest.chunking import chunk
 from ingest.indexing import IndexPublisher
-from ingest.ledger import Known, Ledger, Prepared, abandon_unpublished, delete_documents
+from ingest.ledger import Fence, Known, Ledger, Prepared, abandon_unpublished, delete_documents, no_fence
 from ingest.parsing.assembly import short_title
 from ingest.report import Failure, IngestReport
 
 BATCH_CHUNKS = 512
 BATCH_SECONDS = 10.0
-PARSER_VERSION = "1"
+PARSER_VERSION = "2"
 """Raised when parsing or chunking changes what comes out, so that unchanged files are read again."""
 
 # These end with the circumstances, not with the bytes, so the next run tries again.
@@ -86,7 +88,10 @@ _Content = tuple[str, str]
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the reading side found out about one item: exactly one of `prepared`, `error` and neither (unchanged)."""
+    """What the reading side found out about one item: exactly one of `prepared`, `error` and neither (unchanged).
+
+    `vanished` are attachments that it carried and does not carry any more.
+    """
 
     item: Item
     known: Known | None
@@ -95,15 +100,17 @@ class _Seen:
     prepared: Prepared | None = None
     error: UnreadableDocument | None = None
     moved_from: Known | None = None
+    vanished: Sequence[Known] = ()
 
 
 @dataclass
 class _Run:
-    """One run's state between its batches."""
+    """One run's state between its batches; `attachments` of the documents that the catalog has, by external id."""
 
     report: IngestReport
     known: dict[str, Known]
     missing: dict[str, Known]
+    attachments: dict[str, list[Known]]
     batch: list[_Seen] = field(default_factory=list)
     batch_began: float = 0.0
     dropped: list[int] = field(default_factory=list)
@@ -131,17 +138,17 @@ class Ingestion:
                 self._take(ledger, run, seen)
                 progress(count, len(listing.items), run.report.failed)
             self._flush(ledger, run)
-            run.report.missing = len(run.missing)
+            run.report.missing = len(run.missing) + sum(len(run.attachments.get(key, ())) for key in run.missing)
             if prune:
                 self._prune(run)
             self.publisher.publish((), run.dropped)
         run.report.seconds = time.monotonic() - began
         return run.report
 
-    def delete(self, document_ids: Sequence[str]) -> None:
-        """Delete documents: they are gone from the next search on, and their text and bytes are forgotten."""
+    def delete(self, document_ids: Sequence[str], fence: Fence = no_fence) -> None:
+        """Delete documents and what they carry: gone from the next search on, their text and bytes forgotten."""
         with writer_lock(self.lock_file, "deleting documents", self.lock_wait):
-            rows, hashes = delete_documents(self.catalog, document_ids)
+            rows, hashes = delete_documents(self.catalog, document_ids, fence)
             for name in hashes:
                 self.blobs.forget(name)
             self.publisher.publish((), rows)
@@ -155,13 +162,17 @@ class Ingestion:
         known = ledger.known()
         listed = {item.external_id for item in listing.items}
         # Access first: new content of a document must never meet the rules of yesterday.
-        concerned = [one for key, one in known.items() if listing.complete or key in listed]
-        decided = [(one, listing.decide(one.external_id)) for one in concerned]
+        concerned = [one for one in known.values() if listing.complete or holder(one) in listed]
+        decided = [(one, listing.decide(holder(one))) for one in concerned]
         stale = [(one, decision) for one, decision in decided if decision and differs(one, decision)]
         report = IngestReport(source)
         report.access_changed = ledger.apply_access(stale)
-        missing = {key: one for key, one in known.items() if key not in listed} if listing.complete else {}
-        return _Run(report, known, missing)
+        own = of_source(known) if listing.complete else {}
+        missing = {key: one for key, one in own.items() if key not in listed}
+        run = _Run(report, known, missing, carried(known.values()))
+        # Where the source has a document of its own now, what was an attachment there makes way with its readers.
+        self._drop(run, [known.pop(key) for key in sorted(listed & (known.keys() - of_source(known).keys()))])
+        return run
 
     def _read_ahead(self, run: _Run, listing: Listing) -> Iterator[_Seen]:
         """Read and parse on a thread while the caller embeds and writes; the parser works in a process of its own."""
@@ -181,7 +192,8 @@ class Ingestion:
                     for item in listing.items:
                         if stop.is_set():
                             return
-                        put(self._look(item, run.known.get(item.external_id), missing, parser))
+                        for seen in self._look(item, run, missing, parser):
+                            put(seen)
                 put(None)
             except BaseException as error:  # noqa: BLE001 - carried over to the thread that reads the queue
                 put(error)
@@ -197,29 +209,45 @@ class Ingestion:
             stop.set()
             thread.join(timeout=60)
 
-    def _look(self, item: Item, known: Known | None, missing: dict[_Content, Known], parser: Parser) -> _Seen:
-        """Find out what has become of one item, reading no more of it than that takes."""
+    def _look(self, item: Item, run: _Run, missing: dict[_Content, Known], parser: Parser) -> Iterator[_Seen]:
+        """Find out what has become of one item and what it carries, reading no more of it than that takes.
+
+        Attachments come before what carries them: once that is current, a run that is repeated looks no further.
+        """
+        known = run.known.get(item.external_id)
+        attachments = run.attachments.get(item.external_id, [])
         try:
             data = item.load()
         except (OSError, UnreadableDocument) as error:
-            return _Seen(item, known, error=unreadable(error))
-        seen = _Seen(item, known, content_hash(data), len(data))
-        if known is not None and unchanged(known, seen.content_hash):
-            return seen
-        moved_from = missing.pop((seen.content_hash, Path(item.external_id).suffix), None) if known is None else None
+            yield _Seen(item, known, error=unreadable(error))
+            return
+        hash_ = content_hash(data)
+        if known is not None and unchanged(known, hash_, attachments):
+            yield from (_Seen(replace(item, external_id=one.external_id, uri=one.uri), one) for one in attachments)
+            yield _Seen(item, known, hash_, len(data))
+            return
+        moved_from = missing.pop((hash_, Path(item.external_id).suffix), None) if known is None else None
         if moved_from is not None:
-            return _Seen(item, known, seen.content_hash, seen.size_bytes, moved_from=moved_from)
+            yield _Seen(item, known, hash_, len(data), moved_from=moved_from)
+            return
         try:
-            prepared = self.prepare(item, parser.parse(data, Path(item.external_id).name), data)
+            parsed = parser.parse(data, Path(item.external_id).name)
+            prepared = self.prepare(item, parsed, data)
         except UnreadableDocument as error:
-            return _Seen(item, known, seen.content_hash, seen.size_bytes, error=error)
+            yield _Seen(item, known, hash_, len(data), error=error)
+            return
+        inner = attached_items(item, parsed, run.known)
+        for attachment in inner:
+            yield from self._look(attachment, run, {}, _Flat(parser))
         self.blobs.keep(data)
-        return _Seen(item, known, seen.content_hash, seen.size_bytes, prepared=prepared)
+        now = {attachment.external_id for attachment in inner}
+        vanished = [one for one in attachments if one.external_id not in now]
+        yield _Seen(item, known, hash_, len(data), prepared=prepared, vanished=vanished)
 
     def prepare(self, item: Item, parsed: Parsed, data: bytes) -> Prepared:
         """Cut a parsed document into chunks; raises `UnreadableDocument` if that leaves none."""
         title = parsed.title or short_title(Path(item.external_id).stem)
-        parsed = Parsed(parsed.text, parsed.blocks, title, parsed.media_type, parsed.metadata)
+        parsed = replace(parsed, title=title)
         chunks = tuple(chunk(parsed, self.encoder.count_tokens, self.encoder.window_tokens))
         if not chunks:
             raise UnreadableDocument("empty", "the document holds no text")
@@ -257,9 +285,12 @@ class Ingestion:
         elif seen.moved_from is not None:
             ledger.move(seen.moved_from, item.external_id, item.uri, item.decision)
             run.missing.pop(seen.moved_from.external_id, None)
+            run.attachments.pop(seen.moved_from.external_id, None)
             report.updated += 1
             report.moved += 1
         elif seen.prepared is not None:
+            # Before the new version is current, after which nobody would look for them.
+            self._drop(run, seen.vanished)
             run.batch_began = run.batch_began if run.batch else time.monotonic()
             run.batch.append(seen)
             if (
@@ -293,12 +324,45 @@ class Ingestion:
         return dict(zip(missing, vectors, strict=True))
 
     def _prune(self, run: _Run) -> None:
-        gone = [one.document_id for one in run.missing.values()]
-        rows, hashes = delete_documents(self.catalog, gone)
+        self._drop(run, list(run.missing.values()))
+        run.report.missing = 0
+
+    def _drop(self, run: _Run, gone: Sequence[Known]) -> None:
+        """Delete documents and what they carry; their rows leave the index with the next generation."""
+        rows, hashes = delete_documents(self.catalog, [one.document_id for one in gone])
         for name in hashes:
             self.blobs.forget(name)
         run.dropped += rows
-        run.report.deleted, run.report.missing = len(gone), 0
+        run.report.deleted += sum(1 + len(run.attachments.get(one.external_id, ())) for one in gone)
+
+
+@dataclass(frozen=True)
+class _Flat:
+    """A parser of what another document carries: that one has named all attachments, at every depth, already."""
+
+    parser: Parser
+
+    def parse(self, data: bytes, name: str) -> Parsed:
+        return replace(self.parser.parse(data, name), attachments=())
+
+    def close(self) -> None:
+        self.parser.close()
+
+
+def attached_items(item: Item, parsed: Parsed, known: Mapping[str, Known]) -> list[Item]:
+    """What a document carries, as documents of their own that its readers may read, each at a place of its own.
+
+    One whose place a document has that is no attachment of this one gets another name: neither may take the other's
+    readers over.
+    """
+    taken = {key for key, one in known.items() if carrier(one) != item.external_id}
+    items = []
+    for attachment in parsed.attachments:
+        places = (placed_under(item.external_id, item.uri, name) for name in numbered(attachment.name))
+        external_id, uri = next(place for place in places if place[0] not in taken)
+        taken.add(external_id)
+        items.append(Item(external_id, uri, item.decision, partial(bytes, attachment.data)))
+    return items
 
 
 def by_content(missing: dict[str, Known]) -> dict[_Content, Known]:
@@ -323,7 +387,14 @@ def differs(known: Known, decision: Decision) -> bool:
     return known.rule != decision.rule or known.access_digest != lists_digest(decision.lists)
 
 
-def unchanged(known: Known, hash_: str) -> bool:
-    """Whether these bytes have been read already, with a result that reading them again would only repeat."""
-    settled = known.state == "ready" or (known.state == "failed" and known.failure_verdict not in PASSING_VERDICTS)
-    return settled and known.content_hash == hash_ and known.parser == PARSER_VERSION
+def unchanged(known: Known, hash_: str, attachments: Iterable[Known] = ()) -> bool:
+    """Whether these bytes have been read already, with a result that reading them again would only repeat.
+
+    `attachments` are those the document carries: one that may be read next time can only be had through it.
+    """
+    return known.content_hash == hash_ and all(map(_settled, (known, *attachments)))
+
+
+def _settled(known: Known) -> bool:
+    failed_for_good = known.state == "failed" and known.failure_verdict not in PASSING_VERDICTS
+    return (known.state == "ready" or failed_for_good) and known.parser == PARSER_VERSION

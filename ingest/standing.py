@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from catalog.lock import writer_lock
+from core.attachments import carried, holder, of_source
 from core.documents import content_hash
 from core.errors import Conflict, WrongUsage
 from ingest.arrivals import Arrivals, Expected
@@ -76,14 +77,15 @@ def folder_of(uri: str) -> Path:
 def _compare(folder: Folder, known: dict[str, Known]) -> _Differences:
     """Read and hash every file: an unchanged one costs that and nothing more."""
     listed = {file.external_id for file in folder.files}
-    gone = {key: one for key, one in known.items() if key not in listed}
+    gone = {key: one for key, one in of_source(known).items() if key not in listed}
+    attachments = carried(known.values())
     waiting = by_content(gone)
     changed: list[FolderFile] = []
     moved: list[tuple[Known, FolderFile]] = []
     for file in folder.files:
         hash_ = _hash(file)
         before = known.get(file.external_id)
-        if before is not None and unchanged(before, hash_):
+        if before is not None and unchanged(before, hash_, attachments.get(file.external_id, ())):
             continue
         earlier = waiting.pop((hash_, Path(file.external_id).suffix), None) if before is None else None
         if earlier is None:
@@ -102,7 +104,7 @@ def _hash(file: FolderFile) -> str:
 
 
 def _apply_rules(ledger: Ledger, folder: Folder, known: dict[str, Known]) -> None:
-    decided = [(one, folder.decide_known(one.external_id)) for one in known.values()]
+    decided = [(one, folder.decide_known(holder(one))) for one in known.values()]
     ledger.apply_access([(one, decision) for one, decision in decided if decision and differs(one, decision)])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from core.attachments import holder, of_source
 from core.documents import content_hash
 from core.errors import Conflict, UnreadableDocument
 from core.principals import Grantee
@@ -63,6 +64,9 @@ def plan_folder(ingestion: Ingestion, home: Path, request: FolderRequest) -> Ing
     """What `sync_folder` would change and who could then read what, changing nothing."""
     ledger, folder, _, _ = opened(ingestion, home, request)
     known = ledger.known()
+    listed = {file.external_id for file in folder.files}
+    # What a file carries goes the way of the file, which says nothing of it before it is read.
+    known = {key: one for key, one in known.items() if key == holder(one) or holder(one) not in listed}
     report = IngestReport(request.source, plan=[])
     plan: list[PlannedChange] = []
     for file in folder.files:
@@ -120,6 +124,7 @@ def loader(path: Path, max_bytes: int) -> Callable[[], bytes]:
 def refuse_large_prune(folder: Folder, known: dict[str, Known]) -> None:
     """Raise `Conflict` if deleting what the folder no longer holds would take much of the source."""
     listed = {file.external_id for file in folder.files}
+    known = of_source(known)
     missing = {one.content_hash for key, one in known.items() if key not in listed}
     count = len([key for key in known if key not in listed])
     if count <= PRUNE_COUNT or count <= PRUNE_SHARE * len(known):

@@ -11,7 +11,7 @@ from catalog.models import Document, GranteeRow
 from core.errors import NotFound
 from core.principals import Grantee, GranteeKind, Principal
 from governance.access.membership import asking, held_grantees
-from governance.access.sets import READABLE_SETS, containers, grants_of, lists_of
+from governance.access.sets import READABLE_SETS, containers, grants_over, lists_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def explain(session: Session, grantee: Grantee, document_id: str) -> Explanation
     document = session.get(Document, document_id)
     if document is None or document.state == "deleted":
         raise NotFound("document", document_id)
-    lists, by_hand = lists_of(session, document.access_set_id), grants_of(session, document_id)
+    lists, by_hand = lists_of(session, document.access_set_id), grants_over(session, document_id)
     mine = _held(session, grantee)
     denying, allowing = sorted(lists.deny & mine), sorted(lists.allow & mine)
     if denying:

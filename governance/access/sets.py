@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from catalog.database import bump_epoch
 from catalog.models import AccessEntry, AccessSet, Document, Grant, GranteeRow, Membership
+from core.attachments import carrier
 from core.errors import NotFound
 from core.principals import EVERYONE, Grantee
 from governance.access.membership import HELD, as_grantee, intern
@@ -72,9 +73,31 @@ def grants_of(session: Session, document_id: str) -> AccessLists:
     return _lists((effect, as_grantee(row)) for effect, row in rows)
 
 
+def grants_over(session: Session, document_id: str) -> AccessLists:
+    """The grants and revocations made by hand that hold for a document: its own, and those on what carries it."""
+    document = session.get_one(Document, document_id)
+    above = carrier(document)
+    query = select(Document.id).where(Document.source_id == document.source_id, Document.external_id == above)
+    ids = [document_id, *(session.scalars(query) if above is not None else ())]
+    lists = [grants_of(session, one) for one in ids]
+    return AccessLists(
+        frozenset().union(*(one.allow for one in lists)), frozenset().union(*(one.deny for one in lists))
+    )
+
+
+def carried_by(session: Session, document: Document) -> list[Document]:
+    """The attachments of a document that are not deleted."""
+    query = select(Document).where(
+        Document.source_id == document.source_id,
+        Document.external_id.startswith(f"{document.external_id}/", autoescape=True),
+        Document.state != "deleted",
+    )
+    return [one for one in session.scalars(query) if carrier(one) == document.external_id]
+
+
 def effective_set(session: Session, document_id: str, source_set_id: int) -> int:
     """The id of the access set that holds once a document's grants are laid over its source's rules."""
-    source, by_hand = lists_of(session, source_set_id), grants_of(session, document_id)
+    source, by_hand = lists_of(session, source_set_id), grants_over(session, document_id)
     if not by_hand.allow and not by_hand.deny:
         return source_set_id
     return intern_lists(session, AccessLists(source.allow | by_hand.allow, source.deny | by_hand.deny))
@@ -116,15 +139,19 @@ def containers(session: Session, grantee: Grantee) -> frozenset[Grantee]:
 
 
 def _lay(session: Session, document: Document, grantee: Grantee, effect: str | None) -> Document:
-    """Make `effect` the only hand-made word on this grantee and document; None leaves the source's rules alone."""
+    """Make `effect` the only hand-made word on this grantee and document; None leaves the source's rules alone.
+
+    It holds for what the document carries too.
+    """
     epoch = bump_epoch(session)
     grantee_id = intern(session, grantee)
     session.execute(delete(Grant).where(Grant.document_id == document.id, Grant.grantee_id == grantee_id))
     if effect:
         session.add(Grant(document_id=document.id, grantee_id=grantee_id, effect=effect))
     session.flush()
-    document.access_set_id = effective_set(session, document.id, document.source_set_id)
-    document.changed_epoch = epoch
+    for concerned in (document, *carried_by(session, document)):
+        concerned.access_set_id = effective_set(session, concerned.id, concerned.source_set_id)
+        concerned.changed_epoch = epoch
     session.flush()
     return document
 

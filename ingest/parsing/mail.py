@@ -10,11 +10,11 @@ from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
-from itertools import count
 from typing import TypeAlias
 
 from selectolax.lexbor import LexborHTMLParser
 
+from core.attachments import numbered
 from core.documents import Attachment, BlockKind, Parsed, clean_text
 from core.errors import UnreadableDocument
 from ingest.parsing.assembly import Assembly
@@ -207,9 +207,6 @@ def _name(part: _Part, inner: _Part | None) -> str:
 
 
 def _unused(name: str, taken: set[str]) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    numbered = (f"{stem} ({n}){dot}{suffix}" if dot else f"{name} ({n})" for n in count(2))
-    while name in taken:
-        name = next(numbered)
-    taken.add(name)
-    return name
+    free = next(candidate for candidate in numbered(name) if candidate not in taken)
+    taken.add(free)
+    return free
