@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from core.settings import Settings
 from evaluation.answers import AnswerRecord, answer_figures, ask_all, write_answers
 from evaluation.corpus import ASKER, ingested
 from evaluation.grounding import grounding_figures, is_grounding_set, support_scores
+from evaluation.parsing import is_parsing_set, parse_all, parsing_figures
 from evaluation.retrieval import rank_all, retrieval_figures, write_run
 from evaluation.safety import detect_all, safety_figures
 from evaluation.sets import (
@@ -50,7 +52,9 @@ class EvalOptions:
 def evaluate(folder: Path, options: EvalOptions) -> dict[str, Any]:
     """The published JSON of one set; raises `WrongUsage` naming the file and line of a set that is ill-formed."""
     began = time.monotonic()
-    if is_question_set(folder):
+    if is_parsing_set(folder):
+        figures = _evaluate_parsing(folder, options)
+    elif is_question_set(folder):
         figures = _evaluate_questions(read_question_set(folder), options)
     else:
         figures = _evaluate_labels(folder, read_labelled_texts(folder), options)
@@ -96,6 +100,11 @@ def _ask_foreign(home: Home, questions: Sequence[Question], options: EvalOptions
         write_answers(options.answers_file, records)
     abstained = sum(record.abstained for record in records) / len(records)
     return {"questions": len(records), "abstained": abstained}
+
+
+def _evaluate_parsing(folder: Path, options: EvalOptions) -> dict[str, Any]:
+    with Home(options.settings) as home, closing(home.open_parser()) as parser:
+        return parsing_figures(parse_all(parser, folder))
 
 
 def _evaluate_labels(folder: Path, rows: Sequence[LabelledText], options: EvalOptions) -> dict[str, Any]:

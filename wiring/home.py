@@ -250,16 +250,17 @@ class Home:
             self.blobs,
             self.encoder,
             self.publisher,
-            self._open_parser,
+            self.open_parser,
             self.layout.lock,
             timedelta(seconds=self.settings.writer_wait_s),
         )
 
     @cached_property
     def parsers(self) -> ParserPool:
-        return ParserPool(self._open_parser)
+        return ParserPool(self.open_parser)
 
-    def _open_parser(self) -> SandboxedParser:
+    def open_parser(self) -> SandboxedParser:
+        """A parser process of one's own, to be closed."""
         return SandboxedParser(
             Limits(
                 seconds=self.settings.parser_timeout_s,
