@@ -131,7 +131,7 @@ class TransformersChat:
                 )
         except (RuntimeError, MemoryError) as error:  # torch says so when memory does not suffice
             raise ModelFailed("broken", f"The model in this process failed ({type(error).__name__}).") from error
-        if not stop.is_set() and not self._closed.is_set():
+        if not self._closed.is_set():
             put(Usage(prompt.shape[1], heard.tokens))
 
 
@@ -168,10 +168,10 @@ def _dtype() -> torch.dtype:
 def _in_time(
     pieces: queue.SimpleQueue[Piece | None], request: ChatRequest, began: float
 ) -> Generator[Piece, None, None]:
-    """The pieces, each within the patience and all within the deadline; ends at None, or when cancelled."""
+    """The pieces, each within the patience and all within the deadline; ends at None."""
     deadline = began + request.deadline_s
     until = began + request.patience_s
-    while not request.cancel.cancelled:
+    while True:
         left = min(until, deadline) - time.monotonic()
         if left <= 0:
             raise ModelFailed("late", _LATE)
