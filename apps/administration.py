@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import PurePosixPath
@@ -62,6 +63,9 @@ class Administration:
         self.record("groups.delete", group=str(group))
         with self.home.catalog.write() as session:
             membership.delete_group(session, group)
+            # A group that is made anew under this name is another one.
+            with suppress(NotFound):
+                redaction.unset_policy(session, group)
 
     def set_redaction(self, group: Grantee, policy: Policy) -> None:
         """Mask by this policy for the group's members; raises `WrongUsage` for what is no group."""

@@ -21,7 +21,7 @@ ABSTENTIONS: Mapping[AbstentionReason, str] = {
     "no_evidence": "Nothing you may read answers this.",
     "low_support": "What you may read comes near, but nothing in it supports an answer.",
     "conflicting": "What you may read contradicts itself on this.",
-    "filtered": "The passages that came near were withheld by a safety rule.",
+    "filtered": "A safety rule of your organization holds this back.",
     "unavailable": "The documents behind an answer are changing right now. Ask again in a moment.",
 }
 """What is said in place of an answer, by its reason."""

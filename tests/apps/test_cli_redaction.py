@@ -66,6 +66,15 @@ def test_a_policy_is_set_listed_and_unset_and_each_change_is_on_record(terminal:
     assert {"redaction.set", "redaction.unset", "redaction.list"} <= set(on_record)
 
 
+def test_a_group_made_anew_does_not_have_the_policy_of_the_one_that_was_deleted(terminal: Terminal) -> None:
+    terminal.json("redaction", "set", "payments", "open")
+    terminal.json("groups", "delete", "payments")
+
+    terminal.json("groups", "set", "payments", "user:ana")
+
+    assert CARD not in terminal.text("user:ana")
+
+
 def test_what_is_no_policy_and_who_is_no_group_is_wrong_usage(terminal: Terminal) -> None:
     assert terminal.run("redaction", "set", "payments", "loose")[0] == 2
     assert terminal.run("redaction", "set", "user:ana", "open")[0] == 2
