@@ -173,6 +173,7 @@ def serve(settings: Settings, queues: Sequence[str], concurrency: int, beat: boo
         pool="prefork",
         optimization="fair",
         loglevel=settings.log_level.upper(),
+        quiet=True,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

@@ -34,6 +34,8 @@ class Workers:
     home: Home
     folder: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    """The workers that have not been killed."""
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def gate(self) -> Path:
@@ -49,6 +51,7 @@ class Workers:
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(command, env=_environment(self.home.settings), stdout=log, stderr=log)
         self.processes.append(process)
+        self.started.append(process)
         return process
 
     def add(self, *names: str, text: str = "a text about leave") -> list[str]:
@@ -77,9 +80,9 @@ class Workers:
             assert time.monotonic() < until, f"{self.jobs()}\n{self.log[-4000:]}"
             time.sleep(0.05)
 
-    def wait_all_done(self, names: Sequence[str]) -> None:
+    def wait_all_done(self, names: Sequence[str], seconds: float = WAIT_SECONDS) -> None:
         """Wait until every job is done, and see that each document is there once, whole, and in the index."""
-        self.wait(lambda: bool(jobs := self.jobs()) and all(job.state == "done" for job in jobs))
+        self.wait(lambda: bool(jobs := self.jobs()) and all(job.state == "done" for job in jobs), seconds)
         documents = self.home.gate.documents(ANA)
         assert sorted(view.external_id for view in documents) == sorted(names)
         assert {view.version for view in documents} == {1}
@@ -94,12 +97,16 @@ class Workers:
         self.wait(lambda: bool(at_gate.read_text()))
         return int(at_gate.read_text())
 
+    def holders(self) -> list[int]:
+        """The processes that have a job in hand."""
+        return [int(job.worker.split(":")[1]) for job in self.jobs("running") if job.worker]
+
     def open_gate(self) -> None:
         self.gate.unlink()
         (self.folder / "gate.reached").unlink(missing_ok=True)
 
     def end(self) -> None:
-        for process in self.processes:
+        for process in self.started:
             children = _children(process.pid)
             for pid in (process.pid, *children):
                 with_signal(pid, signal.SIGKILL)
