@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from vllm_server import VllmServer
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 280.0
 SETTLE_SECONDS = 60.0
+ROWS = 24
 PRICE = "What is the agreed purchase price?"
 MERGER = b"# Merger\n\nThe agreed purchase price is 18 million euros. Nobody else may know.\n"
 
@@ -57,8 +59,13 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, vllm_server: VllmServer) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
+def cluster(vllm_server: VllmServer) -> Iterator[Cluster]:
+    # Not below pytest's own folder: another run closes that to the user PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="footnote-cluster-", ignore_cleanup_errors=True) as name:
+        yield from _started(Path(name), vllm_server)
+
+
+def _started(folder: Path, vllm_server: VllmServer) -> Iterator[Cluster]:
     port = _free_ports()
     log = folder / "said"
     command = [sys.executable, str(ROOT / "infra" / "cluster.py"), "--folder", str(folder), "--port", str(port)]
@@ -121,6 +128,24 @@ def _events(response: httpx.Response) -> list[tuple[str, Any]]:
     blocks = [block for block in response.text.split("\n\n") if block.startswith("event:")]
     parts = [block.split("\n", 1) for block in blocks]
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in parts]
+
+
+def test_a_batch_goes_on_when_a_worker_is_killed_and_answers_every_row_once(cluster: Cluster) -> None:
+    cluster.upload("merger.md", MERGER, "user:ana")
+    ana = cluster.key("user:ana")
+    file = {"file": ("questions.jsonl", "".join(f'{{"question": "{PRICE}", "row": {n}}}\n' for n in range(ROWS)))}
+    batch = cluster.call(0, "POST", "/v1/batches", ana, files=file).raise_for_status().json()["batch_id"]
+
+    def waiting() -> int:
+        return int(cluster.call(1, "GET", f"/v1/batches/{batch}", ana).json()["rows"]["waiting"])
+
+    _until(lambda: waiting() < ROWS)
+    os.killpg(cluster.pid("worker-1"), signal.SIGKILL)
+    assert waiting() > 0, "the batch was over before the worker was killed"
+    _until(lambda: waiting() == 0)
+    results = cluster.call(1, "GET", f"/v1/batches/{batch}/results?format=jsonl", ana).text
+    assert [json.loads(line)["row"] for line in results.splitlines()] == list(range(ROWS))
+    assert cluster.call(0, "POST", "/v1/search", ana, json={"query": PRICE}).status_code == 200
 
 
 def test_both_processes_say_that_they_are_ready_and_what_of(cluster: Cluster) -> None:
