@@ -18,6 +18,8 @@ from governance.conversations import Conversations
 from governance.slack_accounts import SlackAccounts
 
 _NOTICE = "Footnote has an answer for you."
+WORD = "A word from Footnote."
+"""What a notification shows of anything that is no answer; it too holds nothing that somebody wrote."""
 POINTER = "I have answered you in a direct message."
 FOREIGN = "I answer nothing where people of another organization are. Ask me in a direct message."
 
@@ -61,10 +63,10 @@ class Answering:
         """Words for the person alone: in the thread of a direct message, or in the channel for their eyes only."""
         place, thread_ts = said.place, said.place.thread_ts
         if place.direct:
-            self.slack.post(place.channel, words, plain(words), thread_ts)
+            self.slack.post(place.channel, WORD, plain(words), thread_ts)
         else:
             inside = thread_ts if thread_ts != place.ts else None
-            self.slack.whisper(place.channel, said.account.user_id, words, plain(words), inside)
+            self.slack.whisper(place.channel, said.account.user_id, WORD, plain(words), inside)
 
     def _is_ours(self, said: Said) -> bool:
         """Whether it is a person of this very workspace; others are not even told anything."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from apps.slack.answering import Answering
+from apps.slack.answering import WORD, Answering
 from apps.slack.blocks import HELPFUL, NOT_HELPFUL, SHARE, parse_shareable, plain
 from apps.slack.client import Slack
 from apps.slack.deliveries import Claim, Deliveries
@@ -109,7 +109,7 @@ class Bot:
 
     def _whisper(self, button: Pressed, words: str) -> None:
         place = button.place
-        self.slack.whisper(place.channel, button.account.user_id, words, plain(words), place.thread_ts)
+        self.slack.whisper(place.channel, button.account.user_id, WORD, plain(words), place.thread_ts)
 
     def _whisper_or_log(self, button: Pressed, words: str) -> None:
         try:

@@ -22,6 +22,7 @@ from catalog.slack import SlackDeliveryRow
 from core.errors import WrongUsage
 from core.principals import parse_principal
 from core.settings import Settings
+from governance.audit import Kind
 from governance.slack_accounts import SlackUser
 
 
@@ -63,10 +64,15 @@ def test_an_answer_to_a_mention_reaches_the_asker_alone_and_the_channel_sees_not
     assert slack.seen_by("UBEN", "CTEAM") == []
 
 
-def test_a_notification_holds_no_word_of_a_question_or_an_answer(bot: SlackHome) -> None:
-    for message in bot.after(bot.slack.mention("UANA", "CTEAM", ABOUT_MERGER)):
-        assert SECRET not in message.payload["text"]
-        assert "purchase" not in message.payload["text"]
+def test_a_notification_holds_no_word_that_somebody_wrote_and_is_not_parsed(bot: SlackHome) -> None:
+    slack = bot.slack
+    answered = bot.after(slack.mention("UANA", "CTEAM", ABOUT_MERGER))
+    refused = bot.after(slack.direct_message("UANA", "why? " * 2_000))
+    pressed = bot.after(slack.press("UANA", answered[1], "Helpful"))
+
+    for message in [*answered, *refused, *pressed]:
+        assert message.payload["text"] in ("Footnote has an answer for you.", "A word from Footnote.")
+        assert message.payload["parse"] == "none"
 
 
 def test_each_footnote_links_to_the_cited_document_on_our_page(bot: SlackHome) -> None:
@@ -343,6 +349,9 @@ def test_feedback_is_taken_from_the_person_who_asked_and_from_nobody_else(bot: S
     figures = bot.home.feedback.figures()
 
     assert (figures.helpful, figures.not_helpful) == (1, 0)
+    (given,) = bot.home.audit_reader.newest(kind=Kind.FEEDBACK)
+    assert given.content
+    assert given.content["actor"] == f"slack:{TEAM}:UANA"
 
 
 def test_a_button_pressed_in_another_workspace_or_by_a_user_of_one_does_nothing(bot: SlackHome) -> None:
