@@ -44,7 +44,7 @@ def run_socket(home: Home, ready: Callable[[str], None] = lambda address: None) 
 def run_http(home: Home, host: str, port: int, ready: Callable[[str], None] = lambda address: None) -> None:
     """Serve `PATH` until SIGINT or SIGTERM; raises `Conflict` when the address cannot be listened on."""
     with slack_app(home, over_http=True) as slack:
-        serve_app(http_app(slack.bolt), host, port, lambda address: ready(address + PATH))
+        serve_app(home, http_app(slack.bolt), host, port, lambda address: ready(address + PATH))
 
 
 def http_app(bolt: App) -> ASGIApp:

@@ -24,11 +24,11 @@ def serve(home: Home, host: str, port: int, ready: Callable[[str], None] = lambd
     `ready` is called with the URL once connections are taken; port 0 picks a free one. Raises `Conflict` when the
     address cannot be listened on.
     """
-    serve_app(create_app(home), host, port, ready)
+    serve_app(home, create_app(home), host, port, ready)
 
 
-def serve_app(app: ASGIApp, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """As `serve`, for any application."""
+def serve_app(home: Home, app: ASGIApp, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """As `serve`, for any application over `home`."""
     with _listening(host, port) as listener:
         config = uvicorn.Config(
             app,
