@@ -72,17 +72,24 @@ def compare_conversations(folders: Sequence[Path], as_json: bool) -> None:
 
 
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="embed, search, audit.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="embed, search, audit, answer.")
+    ] = None,
+    url: Annotated[str, typer.Option(help="For answer: a vLLM that runs, http://host:8000/v1.")] = "",
+    model: Annotated[str, typer.Option(help="For answer: the name of its model, if not the first.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Speed, side by side with peers in one run where they are installed; without a NAME, every bench."""
     from evaluation.bench import BENCHES
+    from evaluation.bench.answer import run_answer
+    from evaluation.bench.tiny_vllm import Served
 
     chosen = names or list(BENCHES)
     unknown = [name for name in chosen if name not in BENCHES]
     if unknown:
         raise WrongUsage(f"{unknown[0]!r} is no bench; there are {', '.join(BENCHES)}.")
-    reports = [BENCHES[name]() for name in chosen]
+    served = Served(url, _vllm_key(), model) if url else None
+    reports = [run_answer(served) if name == "answer" else BENCHES[name]() for name in chosen]
     documents = [report.to_json() for report in reports]
 
     def render() -> None:
@@ -90,6 +97,11 @@ def bench(
             report.print_to(results)
 
     emit(as_json, documents[0] if len(documents) == 1 else documents, render)
+
+
+def _vllm_key() -> str | None:
+    key = settings().settings.vllm_api_key
+    return key.get_secret_value() if key else None
 
 
 def _render(found: list[dict[str, Any]]) -> None:
