@@ -6,7 +6,6 @@ from datetime import timedelta
 from functools import partial
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from catalog.job_queue import ClaimedJob
 from catalog.jobs import ScheduleRow
@@ -35,14 +34,9 @@ def ingest(home: Home, job: ClaimedJob) -> None:
     blob = expected.blob
     load = partial(home.blobs.read, blob) if blob else loader(folder_of(expected.uri), limit)
     ledger = Ledger(home.catalog, arrival.source, arrival.source_uri, partial(home.jobs.fence, job=job))
-
-    def settle(session: Session) -> None:
-        take_off(session, arrival.id)
-        home.jobs.finish(session, job)
-
     item = Item(expected.external_id, expected.uri, expected.decision, load)
     with home.parsers.borrowed() as parser:
-        bring_in(home.ingestion, parser, ledger, item, settle)
+        bring_in(home.ingestion, parser, ledger, item, partial(take_off, arrival_id=arrival.id))
 
 
 def sync_source(home: Home, job: ClaimedJob) -> None:

@@ -25,6 +25,7 @@ from governance.access.rules import AccessLists
 from governance.identity import ADMINISTRATOR
 from inference.hashing import HashingEncoder
 from ingest.indexing import IndexPublisher
+from ingest.parsing.sandbox import SandboxedParser
 from ingest.sources import SourceRequest
 from wiring.home import Home
 from workers.embedded import embedded_workers
@@ -246,6 +247,25 @@ def test_a_document_deleted_while_it_is_on_its_way_stays_deleted(work: Work, hom
     assert readable(home) == {}
 
 
+def test_a_document_deleted_while_a_worker_has_its_newer_version_stays_deleted(
+    work: Work, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.upload_later("uploads", "leave.md", b"# Leave\n\nAbout leave.\n", FOR_ANA)
+    do_all(home)
+    work.upload_later("uploads", "leave.md", b"# Leave\n\nMore about leave.\n", FOR_ANA)
+    encode = HashingEncoder.encode
+
+    def deleted_meanwhile(self: HashingEncoder, texts: Any) -> Any:
+        monkeypatch.undo()
+        work.administration.delete_documents(["leave.md"])
+        return encode(self, texts)
+
+    monkeypatch.setattr(HashingEncoder, "encode", deleted_meanwhile)
+    do_all(home)
+
+    assert readable(home) == {}
+
+
 def test_a_tightened_upload_is_tightened_at_once(work: Work, home: Home) -> None:
     work.upload_later("uploads", "leave.md", b"# Leave\n\nAbout leave.\n", FOR_ANA)
     do_all(home)
@@ -294,6 +314,28 @@ def test_whoever_lost_the_lease_publishes_no_document(
     assert len(home.searcher.search("leave", ANA, 5).hits) == 1
     home.ingestion.recover()
     assert len(home.index_reader.snapshot().rows()) == 1
+
+
+def test_a_stale_worker_that_fails_leaves_the_document_as_the_present_one_made_it(
+    work: Work, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.upload_later("uploads", "leave.md", b"# Leave\n\nAbout leave.\n", FOR_ANA)
+    job = claimed(home)
+
+    def stopped_then_late(_parser: SandboxedParser, _data: bytes, _name: str) -> Any:
+        monkeypatch.undo()
+        end_lease(home)
+        home.jobs.sweep()
+        end_pauses(home)
+        do_all(home)
+        raise UnreadableDocument("timeout", "it took too long")
+
+    monkeypatch.setattr(SandboxedParser, "parse", stopped_then_late)
+    run_claimed(home, job)
+
+    [record] = work.administration.documents()
+    assert (record.state, record.failure_verdict, record.version) == ("ready", None, 1)
+    assert find_job(home.catalog, job.id).state == "done"
 
 
 def test_a_job_that_runs_twice_changes_nothing_the_second_time(work: Work, home: Home) -> None:
