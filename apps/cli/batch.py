@@ -154,7 +154,7 @@ def _follow(desk: BatchDesk, batch_id: str, bar: Progress, task: TaskID) -> None
         if view.waiting != waiting:
             moved, waiting = time.monotonic(), view.waiting
         elif time.monotonic() - moved > _QUIET_SECONDS:
-            notes.print("Waiting for workers: `footnote worker --queues batch` starts one.")
+            notes.print("Waiting for workers: `footnote worker --beat` starts one.")
             moved = time.monotonic()
         time.sleep(_LOOK_SECONDS)
 

@@ -143,11 +143,11 @@ class BatchWorkers(Workers):
         command = [sys.executable, str(script), str(self.gate), *arguments]
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(command, env=environment(self.home.settings), stdout=log, stderr=log)
-        self.processes.append(process)
+        self.started.append(process)
         return process
 
     def worker(self) -> subprocess.Popen[bytes]:
-        return self.footnote("worker", "--queues", "batch", "--beat")
+        return self.footnote("worker", "--beat")
 
     def run(self, file: Path, out: Path) -> subprocess.Popen[bytes]:
         return self.footnote("batch", "run", str(file), "--out", str(out), "--as", "user:ana")
@@ -199,7 +199,7 @@ def test_killed_workers_and_a_killed_command_lose_and_double_no_row(crew: BatchW
 
     crew.worker()
     command = crew.run(file, out)
-    assert command.wait(120) == 0, crew.log
+    assert command.wait(60) == 0, crew.log
 
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["question"] for row in rows] == questions
@@ -209,6 +209,7 @@ def test_killed_workers_and_a_killed_command_lose_and_double_no_row(crew: BatchW
     assert asked(crew.home) == Counter(questions)
 
 
+@pytest.mark.deep
 def test_a_row_that_kills_its_worker_is_given_up_and_the_others_are_answered(
     crew: BatchWorkers, tmp_path: Path
 ) -> None:
