@@ -82,8 +82,10 @@ def vllm_server(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 class running:
     """A server process of its own group, until the block ends."""
 
-    def __init__(self, model: Path, log: Path) -> None:
+    def __init__(self, model: Path, log: Path, *options: str) -> None:
+        """`options` are further ones of `footnote vllm`."""
         self._model, self._log, self._key = model, log, secrets.token_hex(8)
+        self._options = options
 
     def __enter__(self) -> VllmServer:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -99,6 +101,7 @@ class running:
             "--port",
             str(port),
             "--eager",
+            *self._options,
         ]
         settings = {
             "VLLM_API_KEY": self._key,
