@@ -38,6 +38,7 @@ from inference.chat import ChatModel
 from inference.encoder import Encoder
 from inference.hashing import HashingEncoder
 from inference.language import detect
+from inference.remembering import RememberingEncoder
 from inference.vllm import VllmChat
 from ingest.arrivals import Arrivals
 from ingest.indexing import IndexPublisher
@@ -124,7 +125,7 @@ class Home:
         # Imported here because OpenVINO takes longer to load than most commands take to run.
         from inference.minilm import load_default_encoder
 
-        return load_default_encoder(self.settings.encoder_threads)
+        return RememberingEncoder(load_default_encoder(self.settings.encoder_threads))
 
     @cached_property
     def index_reader(self) -> IndexReader:

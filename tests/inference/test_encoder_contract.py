@@ -8,6 +8,7 @@ import pytest
 from inference.encoder import Encoder
 from inference.hashing import HashingEncoder
 from inference.minilm import load_default_encoder
+from inference.remembering import RememberingEncoder
 from inference.window import TextOverWindow
 
 TEXTS = [
@@ -19,10 +20,12 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["hashing", "minilm"])
+@pytest.fixture(scope="module", params=["hashing", "minilm", "remembering"])
 def encoder(request: pytest.FixtureRequest) -> Encoder:
     if request.param == "hashing":
         return HashingEncoder()
+    if request.param == "remembering":
+        return RememberingEncoder(HashingEncoder())
     return load_default_encoder(threads=2)
 
 
