@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-import traceback
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.datastructures import MutableHeaders
@@ -14,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from apps.web.metrics import Metrics
 from apps.web.problems import unexpected_problem
+from core.logs import frames_of
 from core.telemetry import request_span
 from governance.identity import Identity
 
@@ -66,7 +65,7 @@ class Boundary:
                 finally:
                     traced.note(route=_route(scope), status=reply.status)
         except Exception as error:
-            self._log.error("failed", request_id=request_id, error=type(error).__name__, at=_frames(error))
+            self._log.error("failed", request_id=request_id, error=type(error).__name__, at=frames_of(error))
             if reply.status:
                 # Half an answer is out; closing the connection is all that tells the client.
                 raise
@@ -105,8 +104,3 @@ def _add_headers(headers: MutableHeaders, path: str, request_id: str) -> None:
         headers[name] = value
     if path.startswith("/v1"):
         headers["Cache-Control"] = "no-store"
-
-
-def _frames(error: BaseException) -> Sequence[str]:
-    """Where it happened. The message stays out: it may quote a document or a question."""
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]

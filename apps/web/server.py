@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from apps.web.app import create_app
 from core.errors import Conflict
+from core.logs import json_log, libraries_logged
 from wiring.home import Home
 
 _GRACE_SECONDS = 10
@@ -38,7 +39,8 @@ def serve_app(home: Home, app: ASGIApp, host: str, port: int, ready: Callable[[s
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        with _stopped_by_signals(), suppress(KeyboardInterrupt):
+        log = json_log(home.settings.log_level)
+        with _stopped_by_signals(), libraries_logged(log), suppress(KeyboardInterrupt):
             _Server(config, lambda: ready(_url(listener))).run(sockets=[listener])
 
 
