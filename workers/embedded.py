@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,8 +37,9 @@ def embedded_workers(home: Home, grace_s: float) -> Iterator[None]:
         yield
     finally:
         stop.set()
+        until = time.monotonic() + grace_s
         for thread in threads:
-            thread.join(grace_s)
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _work(home: Home, stop: threading.Event) -> None:
