@@ -15,6 +15,7 @@ from governance.identity import ADMINISTRATOR
 from wiring.home import Home
 
 PEOPLE = [parse_principal(f"user:{name}") for name in ("ana", "ben", "cleo", "dan")]
+BEN = PEOPLE[1]
 NAMES = ["everyone", "group:staff", "group:legal", *map(str, PEOPLE)]
 GROUPS = {"staff": PEOPLE[:3], "legal": PEOPLE[1:2]}
 TEXT = b"# Note\n\nThe price is 18 million euros.\n"
@@ -67,6 +68,19 @@ def test_an_audience_may_be_shown_what_each_member_may_read_and_strangers_only_w
         assert check.may_be_shown(answer, Audience(members, strangers)) == wanted
         seen.add(wanted)
     assert seen == {True, False}
+
+
+def test_a_document_that_is_only_named_counts_for_strangers_too(home: Home) -> None:
+    administration = Administration(home, ADMINISTRATOR, "test")
+    everyone, but_ben = AccessLists(frozenset({EVERYONE})), AccessLists(frozenset({EVERYONE}), frozenset({BEN.grantee}))
+    documents = {
+        name: administration.upload("s", name, TEXT, lists)[1] or ""
+        for name, lists in (("open.md", everyone), ("but-ben.md", but_ben))
+    }
+    check, strangers = AudienceCheck(home.catalog, home.gate), Audience((), strangers=True)
+
+    assert check.may_be_shown(answer_about(home, documents, ["open.md"], ["open.md"]), strangers)
+    assert not check.may_be_shown(answer_about(home, documents, ["open.md"], ["but-ben.md"]), strangers)
 
 
 def test_a_quote_that_a_member_would_see_otherwise_is_not_shown_to_them(home: Home) -> None:
