@@ -53,7 +53,8 @@ def run_answer(served: Served | None = None) -> BenchReport:
         init_home(settings)
         with open_home(settings) as home:
             sides = _sides(home, server, folder)
-            return _report(_waits(sides), _rates(sides))
+            waits, rates = _waits(sides), _rates(sides)
+    return _report(waits, rates)
 
 
 def _report(waits: tuple[Row, Row], rates: tuple[Row, Row]) -> BenchReport:
