@@ -153,13 +153,15 @@ class SlackAccounts:
                 found |= {row.user_id: Principal(row.issuer, row.subject) for row in session.scalars(query)}
         return found
 
-    def links(self, principal: Principal | None = None) -> list[LinkView]:
-        """The links of one person, or all of them, by account."""
+    def links(self) -> list[LinkView]:
+        """Everybody's links, by account."""
         query = select(SlackLinkRow).order_by(SlackLinkRow.team_id, SlackLinkRow.user_id)
-        if principal is not None:
-            query = query.where(_is(SlackLinkRow, principal))
         with self.catalog.read() as session:
             return [_view(row) for row in session.scalars(query)]
+
+    def links_of(self, principal: Principal) -> list[LinkView]:
+        """The links of one person, by account."""
+        return [view for view in self.links() if view.principal == principal]
 
     def _invited(self, code_hash: str) -> Principal | None:
         with self.catalog.read() as session:

@@ -63,7 +63,8 @@ def links(as_: AsAnybody = None, as_json: AsJson = False) -> None:
     """The Slack accounts that are linked: one person's, or all."""
     with opened_home() as home:
         administration(home).record("slack.links")
-        views = home.slack_accounts.links(parse_principal(as_) if as_ else None)
+        accounts = home.slack_accounts
+        views = accounts.links_of(parse_principal(as_)) if as_ else accounts.links()
 
     def render() -> None:
         rows = table("workspace", "user", "is", "since")

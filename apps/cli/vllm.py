@@ -12,6 +12,7 @@ import typer
 
 from apps.cli.shell import AsJson, emit, notes, say, settings
 from core.errors import WrongUsage
+from wiring.environment import inherited
 from workers.vllm import QUIET, Profile, Switches, command, plan, read_profile
 
 _GIGABYTE = 1e9
@@ -50,7 +51,7 @@ def vllm(
             f"There is no {executable!r} here. Install vLLM in an environment of its own (docs/vllm.md) and name its "
             "command with --executable."
         )
-    environment = {**os.environ, **QUIET}
+    environment = inherited(QUIET)
     if key := settings().settings.vllm_api_key:
         environment["VLLM_API_KEY"] = key.get_secret_value()
     if "VLLM_API_KEY" not in environment:

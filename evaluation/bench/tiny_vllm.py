@@ -17,6 +17,8 @@ from pathlib import Path
 
 import httpx
 
+from wiring.environment import inherited
+
 _ROOT = Path(__file__).resolve().parents[2]
 _START_S = 600.0
 
@@ -49,15 +51,14 @@ def tiny_vllm(folder: Path) -> Iterator[Served | None]:
         port = listener.getsockname()[1]
     footnote = str(Path(sys.executable).with_name("footnote"))
     command = [footnote, "vllm", "--model", str(model), "--executable", executable, "--port", str(port), "--eager"]
-    environment = {
-        **os.environ,
+    settings = {
         "VLLM_API_KEY": key,
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",
     }
     with (folder / "vllm.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, env=inherited(settings), stdout=log, stderr=log, start_new_session=True)
     cores = os.sched_getaffinity(0)
     try:
         if len(cores) > 1:

@@ -42,7 +42,7 @@ def test_of_many_who_send_the_same_code_at_once_one_is_linked(home: Home) -> Non
     results = together(lambda number: accounts.link(SlackUser("T1", f"U{number}"), code))
 
     assert sum(isinstance(result, Principal) for result in results) == 1
-    assert len(accounts.links(ANA)) == 1
+    assert len(accounts.links_of(ANA)) == 1
 
 
 def test_of_two_people_who_claim_one_account_at_once_one_gets_it(home: Home) -> None:

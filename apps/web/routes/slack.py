@@ -26,7 +26,7 @@ def create_code(home: OpenHome, caller: Caller) -> dict[str, Any]:
 @needs("ask")
 def list_links(home: OpenHome, caller: Caller) -> dict[str, Any]:
     """The caller's Slack accounts."""
-    return {"links": [slack_link_json(view) for view in home.slack_accounts.links(caller.principal)]}
+    return {"links": [slack_link_json(view) for view in home.slack_accounts.links_of(caller.principal)]}
 
 
 @router.delete(PATH, status_code=204)
