@@ -18,7 +18,6 @@ from core.principals import Principal
 from governance.batch_sealing import BatchSealing
 
 LOST = "The process ended each time while this row was being answered."
-_ALIVE = ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,8 @@ class BatchRows:
 
     def without_job(self, batch_id: str) -> list[int]:
         """Those of the rows that wait which no job is going to answer."""
-        ordinals = self.waiting(batch_id)
-        with self.catalog.read() as session:
-            alive = {subject for subject, state, _ in _jobs(session, batch_id) if state in _ALIVE}
-        return [ordinal for ordinal in ordinals if row_subject(batch_id, ordinal) not in alive]
+        scheduled = self._jobs(batch_id, ("queued", "running"))
+        return [ordinal for ordinal in self.waiting(batch_id) if row_subject(batch_id, ordinal) not in scheduled]
 
     def begin(self, batch_id: str, ordinal: int) -> RowToAsk | None:
         """Note that a row is begun, and what it asks; None where there is nothing to do for it any more."""
@@ -102,14 +99,19 @@ class BatchRows:
         return self._publish(batch_id, ordinal, {"state": "failed"}, seal, also)
 
     def settle_dead(self, batch_id: str) -> None:
-        """Note that rows failed whose job ended without a result, with the job's cause, where none goes on with it."""
+        """Note that rows failed whose job ended without a result, with the job's cause."""
+        if ended := self._jobs(batch_id, ("dead", "cancelled")):
+            for ordinal in self.waiting(batch_id):
+                subject = row_subject(batch_id, ordinal)
+                if subject in ended:
+                    self.failed(batch_id, ordinal, ended[subject] or "Its job was cancelled.")
+
+    def _jobs(self, batch_id: str, states: Sequence[str]) -> dict[str, str | None]:
+        """The rows that jobs in one of these states are for, and why each job's last attempt failed."""
+        query = select(JobRow.subject_id, JobRow.cause)
         with self.catalog.read() as session:
-            jobs = _jobs(session, batch_id)
-        alive = {subject for subject, state, _ in jobs if state in _ALIVE}
-        for subject, state, cause in jobs:
-            if state in ("dead", "cancelled") and subject not in alive:
-                ordinal = int(subject.removeprefix(row_subject(batch_id, "")))
-                self.failed(batch_id, ordinal, cause or f"Its job was {state}.")
+            found = session.execute(query.where(JobRow.group_id == batch_id, JobRow.state.in_(states)))
+            return {job.subject_id: job.cause for job in found}
 
     def _question(self, session: Session, batch: BatchRow, row: BatchResultRow) -> str:
         found = session.get(BatchQuestionRow, (batch.id, row.number))
@@ -146,13 +148,6 @@ def _waiting(batch_id: str, ordinal: int) -> Update:
     return update(BatchResultRow).where(*row, BatchResultRow.state == "waiting")
 
 
-def row_subject(batch_id: str, ordinal: int | str) -> str:
+def row_subject(batch_id: str, ordinal: int) -> str:
     """How a job names one row."""
     return f"{batch_id}:{ordinal}"
-
-
-def _jobs(session: Session, batch_id: str) -> Sequence[tuple[str, str, str | None]]:
-    """The row that each job of a batch is for, the job's state and why its last attempt failed; those done left out."""
-    query = select(JobRow.subject_id, JobRow.state, JobRow.cause)
-    found = session.execute(query.where(JobRow.group_id == batch_id, JobRow.state != "done"))
-    return [(subject, state, cause) for subject, state, cause in found]

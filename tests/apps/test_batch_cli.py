@@ -17,8 +17,11 @@ from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from sqlalchemy import update
 
 from apps.cli.main import invoke
+from catalog.batches import BatchResultRow
+from core.principals import Principal
 from core.settings import Settings
 from ingest.sync import FolderRequest, sync_folder
 from wiring.home import Home
@@ -283,6 +286,29 @@ def test_a_finished_run_asks_nothing_again_and_anew_asks_everything(desk: Desk) 
     anew = desk.run(file, "--anew").json()
     assert anew["batch_id"] != first["batch_id"] and anew["resumed"] == 0
     assert desk.asked() == {HOW_MUCH_LEAVE: 2, WHAT_PRICE: 2}
+
+
+def test_rows_that_failed_are_asked_again_by_the_same_command(desk: Desk) -> None:
+    file = desk.questions(HOW_MUCH_LEAVE, WHAT_PRICE)
+    report = desk.run(file).json()
+    with desk.home() as home, home.catalog.write() as session:
+        failed = update(BatchResultRow).where(BatchResultRow.ordinal == 2).values(state="failed")
+        session.execute(failed.where(BatchResultRow.batch_id == report["batch_id"]))
+
+    again = desk.run(file).json()
+
+    assert (again["answered"], again["failed"], again["resumed"]) == (2, 0, 1)
+    assert desk.asked() == {HOW_MUCH_LEAVE: 1, WHAT_PRICE: 2}
+
+
+def test_what_was_cancelled_goes_on_with_the_same_command(desk: Desk) -> None:
+    file = desk.questions(*QUESTIONS)
+    desk.killed("keep:after:3", file)
+    with desk.home() as home:
+        (view,) = home.batches.listed(Principal("local", "ana"))
+        home.batches.cancel(Principal("local", "ana"), view.batch_id, "test")
+
+    assert desk.run(file).json()["answered"] == 10
 
 
 def test_another_file_mode_or_person_is_another_batch(desk: Desk) -> None:

@@ -119,7 +119,7 @@ def test_results_of_a_batch_that_runs_say_what_is_not_answered_yet(web: WebHome)
     work(web, most=2)
 
     assert [row["error"] for row in ana.results(batch_id)] == [None, None, "not answered yet"]
-    assert ana.show(batch_id)["seconds_left"] > 0
+    assert 0 <= ana.show(batch_id)["seconds_left"] < 120
 
 
 def test_what_is_revoked_is_neither_answered_from_nor_downloaded(web: WebHome) -> None:
