@@ -85,20 +85,20 @@ def test_a_row_whose_job_is_a_dead_letter_failed_for_its_cause_and_can_be_asked_
     home.__dict__["jobs"] = replace(home.jobs, attempts=1)
     sound = home.batch_runner
     home.__dict__["batch_runner"] = office.runner_with(ScriptedChat([RuntimeError("zanzibarquokka")]))
-    batch_id, desk = office.begin([HOW_MUCH_LEAVE], with_jobs=True), office.desk()
+    batch_id, desk = office.begin([HOW_MUCH_LEAVE, WHAT_PRICE], with_jobs=True), office.desk()
     assert run_next(home, [QUEUE])
-    assert (office.states(batch_id), job_states(home, batch_id)) == (["waiting"], {"dead": 1})
+    assert (office.states(batch_id), job_states(home, batch_id)) == (["waiting"] * 2, {"dead": 1, "queued": 1})
 
-    assert (desk.view(batch_id).state, desk.view(batch_id).rows) == ("done", {"failed": 1})
+    assert (desk.view(batch_id).state, desk.view(batch_id).rows) == ("running", {"failed": 1, "waiting": 1})
     assert office.read(batch_id)[0]["error"] == "a bug: RuntimeError"
 
     home.__dict__["batch_runner"] = sound
     home.batches.reopen(ANA, batch_id)
-    desk.schedule(batch_id)
-    desk.schedule(batch_id)
-    assert desk.view(batch_id).rows == {"waiting": 1} and job_states(home, batch_id) == {"queued": 1}
-    assert run_next(home, [QUEUE]) and not run_next(home, [QUEUE])
-    assert desk.view(batch_id).rows == {"answered": 1}
+    for _ in range(2):
+        desk.schedule(batch_id)
+        assert desk.view(batch_id).rows == {"waiting": 2} and job_states(home, batch_id) == {"queued": 2}
+    assert [run_next(home, [QUEUE]) for _ in range(3)] == [True, True, False]
+    assert desk.view(batch_id).rows == {"answered": 2}
 
 
 def test_a_row_waits_for_a_neighbour_that_is_down_however_often(office: Office) -> None:
