@@ -109,19 +109,19 @@ def test_documents_that_fail_are_named_with_their_cause_and_the_exit_code_is_thr
     footnote: Footnote, folder: Path
 ) -> None:
     footnote("init")
-    (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    (folder / "program").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(64))
     (folder / "report.txt").write_bytes(b"%PDF-1.7\n")
     ran = footnote("ingest", str(folder), "--json")
     assert ran.code == 3
     report = ran.json()
     assert report["documents"]["added"] == 3
     assert {failure["external_id"]: failure["verdict"] for failure in report["failures"]} == {
-        "picture.png": "unsupported",
+        "program": "unsupported",
         "report.txt": "malformed",
     }
     shown = footnote("ingest", str(folder))
     assert shown.code == 3
-    assert "picture.png: unsupported" in shown.err
+    assert "program: unsupported" in shown.err
 
 
 def test_a_search_has_the_published_fields_and_its_text_is_the_stored_text(filled: Footnote) -> None:
@@ -253,7 +253,7 @@ def test_a_dry_run_shows_who_could_read_what_and_changes_nothing(footnote: Footn
         (["ingest", "org", "--prune=all"], "--prune=all"),
         (["ingest", "org", "org/legal", "--source", "x"], "several sources"),
         (["keys", "create", "k", "--scope", "everything"], "the scopes are"),
-        (["keys", "create", "k", "--expires", "soon"], "no lifetime"),
+        (["keys", "create", "k", "--expires", "soon"], "no length of time"),
         (["audit", "list", "--kind", "gossip"], "no kind of record"),
         (["bench", "luck"], "no bench"),
         (["unknown"], ""),
