@@ -176,6 +176,7 @@ class Stage:
             "{job_id}": queued_job(self.web, cancelled=route.endswith("retry")) if "{job_id}" in route else "",
             "{source_id}": standing_source(self.web) if "{source_id}" in route else "",
             "{name:path}": "staff",
+            "{module}": "app",
         }
         for parameter, value in values.items():
             path = path.replace(parameter, value)
