@@ -11,12 +11,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, select, update
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from catalog.models import Epoch
 from core.errors import FootnoteError, LimitExceeded, Transient
 
 BUSY_WAIT_SECONDS = 10
+# No transaction of ours waits for anything: one that does nothing for so long is of a process that was stopped, and
+# the rows it holds would keep everybody from changing who may read what.
+IDLE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,13 @@ class Catalog:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that sees what is committed now."""
-        with _our_errors(), Session(self.engine) as session:
+        with our_errors(), Session(self.engine) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction that commits when the block ends and rolls back when it raises."""
-        with _our_errors(), Session(self.engine.execution_options(footnote_writes=True)) as session, session.begin():
+        with our_errors(), Session(self.engine.execution_options(footnote_writes=True)) as session, session.begin():
             yield session
 
 
@@ -51,10 +55,15 @@ def bump_epoch(session: Session) -> int:
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for `sqlite:///FILE` or `postgresql+psycopg://…`; connects to nothing yet."""
+    """An engine for `sqlite:///FILE` or `postgresql+psycopg://…`; connects to nothing yet.
+
+    What its errors say may reach a log, so the parameters of a statement, document text among them, stay out.
+    """
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8)
-    engine = create_engine(url, connect_args={"timeout": BUSY_WAIT_SECONDS})
+        engine = create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8, hide_parameters=True)
+        event.listen(engine, "connect", _configure_postgresql)
+        return engine
+    engine = create_engine(url, connect_args={"timeout": BUSY_WAIT_SECONDS}, hide_parameters=True)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -62,6 +71,11 @@ def open_engine(url: str) -> Engine:
 
 def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
+
+
+def _configure_postgresql(connection: Any, _record: Any) -> None:
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+    connection.commit()
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
@@ -77,11 +91,14 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _our_errors() -> Iterator[None]:
+def our_errors() -> Iterator[None]:
+    """Raise `Transient` where the database is busy or gone, and `LimitExceeded` where its disk is full."""
     try:
         yield
     except OperationalError as error:
         raise _translated(error) from error
+    except PoolTimeout as error:
+        raise Transient("Every connection to the catalog is in use. Try again.") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise _translated(error) from error

@@ -11,12 +11,13 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Engine
 
+from catalog.database import our_errors
 from core.errors import Conflict
 
 
 def current(engine: Engine) -> str | None:
-    """The revision the database is at; None where nothing has been created."""
-    with engine.connect() as connection:
+    """The revision the database is at; None where nothing has been created. Raises `Transient` where it is gone."""
+    with our_errors(), engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -28,9 +29,12 @@ def newest() -> str:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the database to `newest()`; all of it or nothing where the database can (both of ours can)."""
+    """Bring the database to `newest()`; all of it or nothing where the database can (both of ours can).
+
+    Raises `Transient` where it is gone.
+    """
     config = _config()
-    with engine.execution_options(footnote_writes=True).begin() as connection:
+    with our_errors(), engine.execution_options(footnote_writes=True).begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

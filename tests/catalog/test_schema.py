@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
 
-from catalog import batches, conversations, jobs, schema, sensitive, slack, texts  # noqa: F401 - they declare tables
-from catalog.database import Catalog, bump_epoch, open_engine
+from catalog import (  # noqa: F401 - they declare tables
+    batches,
+    conversations,
+    database,
+    jobs,
+    schema,
+    sensitive,
+    slack,
+    texts,
+)
+from catalog.database import Catalog, bump_epoch, open_engine, sqlite_url
 from catalog.models import Base
-from core.errors import Conflict
+from core.errors import Conflict, Transient
 
 
 def test_migrations_build_exactly_what_the_models_declare(catalog: Catalog) -> None:
@@ -39,3 +51,43 @@ def test_an_epoch_taken_by_a_transaction_that_fails_is_not_seen(catalog: Catalog
         raise ZeroDivisionError
     with catalog.write() as session:
         assert bump_epoch(session) == first + 1
+
+
+def test_a_database_that_is_gone_is_told_as_one_to_try_again() -> None:
+    engine = open_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+
+    for act in (schema.require_newest, schema.migrate):
+        with pytest.raises(Transient, match="cannot be reached"):
+            act(engine)
+
+
+def test_a_catalog_whose_connections_are_all_in_use_is_told_as_busy(tmp_path: Path) -> None:
+    engine = create_engine(sqlite_url(tmp_path / "c.db"), pool_size=1, max_overflow=0, pool_timeout=0.01)
+    with engine.connect(), pytest.raises(Transient, match="in use"), Catalog(engine).read() as session:
+        session.execute(text("SELECT 1"))
+    engine.dispose()
+
+
+def test_an_error_of_the_database_does_not_quote_what_was_written(catalog: Catalog) -> None:
+    query = text("INSERT INTO vectors (hash, fingerprint, data) VALUES ('one', 'model', :data)")
+
+    with pytest.raises(IntegrityError) as raised, catalog.write() as session:
+        for _ in range(2):
+            session.execute(query, {"data": b"zanzibarquokka"})
+
+    assert "zanzibarquokka" not in str(raised.value.args) + str(raised.value)
+
+
+def test_a_process_that_is_stopped_in_a_transaction_holds_nobody_up_for_long(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "IDLE_SECONDS", 0.5)
+    engine = open_engine(postgres_url)
+    schema.migrate(engine)
+
+    with pytest.raises(Transient), Catalog(engine).write() as stopped:
+        bump_epoch(stopped)
+        with Catalog(engine).write() as session:
+            assert bump_epoch(session) == 1
+        bump_epoch(stopped)
+    engine.dispose()
