@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,22 +31,11 @@ def writer_lock(file: Path, task: str, wait: timedelta) -> Iterator[None]:
                     f"{_holder(file)} is writing to this home. Wait for it to finish, or stop it; then run again."
                 )
             time.sleep(_POLL_SECONDS)
-        handle.truncate(0)
-        handle.write(
-            json.dumps(
-                {
-                    "pid": os.getpid(),
-                    "host": socket.gethostname(),
-                    "task": task,
-                    "since": f"{datetime.now(UTC):%F %T} UTC",
-                }
-            )
-        )
-        handle.flush()
+        _sign(handle.fileno(), task)
         try:
             yield
         finally:
-            handle.truncate(0)
+            os.ftruncate(handle.fileno(), 0)
             fcntl.flock(handle.fileno(), fcntl.LOCK_UN)
 
 
@@ -56,6 +45,15 @@ def _taken(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _sign(descriptor: int, task: str) -> None:
+    """Say who holds the lock and for what, for those who wait; on a full disk it is held without a word."""
+    since = f"{datetime.now(UTC):%F %T} UTC"
+    about = {"pid": os.getpid(), "host": socket.gethostname(), "task": task, "since": since}
+    os.ftruncate(descriptor, 0)
+    with suppress(OSError):
+        os.write(descriptor, json.dumps(about).encode())
 
 
 def _holder(file: Path) -> str:

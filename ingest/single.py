@@ -79,7 +79,8 @@ def _bring_attachment_in(
 
 def _make_current(ingestion: Ingestion, ledger: Ledger, prepared: Prepared, also: Fence) -> None:
     vectors = _embed(ingestion, ledger, prepared, {})
-    with writer_lock(ingestion.lock_file, f"publishing {prepared.external_id}", ingestion.lock_wait):
+    # Whoever waits is told the task, and may not be one who may know the document's name.
+    with writer_lock(ingestion.lock_file, "publishing a document", ingestion.lock_wait):
         _publish(ingestion, ledger, prepared, vectors, also)
 
 
