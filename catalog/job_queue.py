@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Update, delete, func, select, update
+from sqlalchemy import CursorResult, Select, Update, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -22,9 +22,12 @@ from core.errors import Conflict, LeaseLost, NotFound
 
 WORKER_LOST = "the worker was lost"
 SETTLED = ("done", "dead", "cancelled")
+STATES = ("queued", "running", *SETTLED)
 
 # A message longer than this belongs into a log.
 _CAUSE_CHARACTERS = 1000
+# Where many attempts are allowed, the longest pause is about ten leases.
+_PAUSES_DOUBLED = 6
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,11 @@ class JobQueue:
         session.flush()
         return [row.id if row.once_key is None else _once(session, row, row.once_key) for row in rows]
 
-    def claim(self, worker: str, queues: Sequence[str], job_id: str | None = None) -> ClaimedJob | None:
-        """Take the job whose turn it is, or the one named; None when there is none to take."""
+    def claim(self, worker: str, queues: Sequence[str]) -> ClaimedJob | None:
+        """Take the job whose turn it is; None when there is none to take."""
         with self.catalog.write() as session:
             now = database_now(session)
-            query = select(JobRow).where(JobRow.state == "queued", JobRow.queue.in_(queues), JobRow.not_before <= now)
-            if job_id is not None:
-                query = query.where(JobRow.id == job_id)
-            turn = query.order_by(JobRow.priority, JobRow.created_at, JobRow.id).limit(1)
-            row = session.scalar(turn.with_for_update(skip_locked=True))
+            row = _next(session, queues, now)
             if row is None:
                 return None
             row.state, row.worker, row.cause = "running", worker[:255], None
@@ -136,7 +135,7 @@ class JobQueue:
     def give_back(self, job: ClaimedJob, cause: str | None = None) -> None:
         """Let somebody else take the job, this attempt not counted; with a cause, after a pause. Raises `LeaseLost`."""
         with self.catalog.write() as session:
-            pause = self._pause(self.attempts) if cause else timedelta()
+            pause = self.lease if cause else timedelta()
             values = {"attempts": JobRow.attempts - 1, "not_before": database_now(session) + pause}
             _ours(session, job, _waiting(cause).values(values))
 
@@ -162,10 +161,13 @@ class JobQueue:
             _administer(session, job_id, ("dead", "cancelled"), anew, "Only a dead or cancelled job can be retried.")
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a job that is not settled; what a worker has of it is not published. Raises as `retry` does."""
+        """Cancel a job that waits or runs, or put a dead letter aside; what a worker has of it is not published.
+
+        Raises as `retry` does.
+        """
         with self.catalog.write() as session:
             end = _settle("cancelled", database_now(session))
-            _administer(session, job_id, ("queued", "running"), end, "There is nothing left to cancel.")
+            _administer(session, job_id, ("queued", "running", "dead"), end, "There is nothing left to cancel.")
 
     def supersede(self, session: Session, kind: str, subject_ids: Sequence[str]) -> None:
         """Cancel the jobs of these subjects in the caller's transaction: newer ones take their place."""
@@ -185,8 +187,8 @@ class JobQueue:
         return _waiting(cause).values(not_before=now + self._pause(attempt))
 
     def _pause(self, attempt: int) -> timedelta:
-        """How long to wait after a failed attempt: a sixth of a lease, then twice as long each time."""
-        return self.lease / 6 * (1 << attempt - 1)
+        """How long to wait after a failed attempt: a sixth of a lease, then twice as long each time, up to a limit."""
+        return self.lease / 6 * (1 << min(attempt - 1, _PAUSES_DOUBLED))
 
 
 def database_now(session: Session) -> datetime:
@@ -195,6 +197,26 @@ def database_now(session: Session) -> datetime:
         return cast(datetime, session.scalars(select(func.clock_timestamp())).one())
     text = session.scalars(select(func.strftime("%Y-%m-%dT%H:%M:%f", "now"))).one()
     return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
+
+
+def _next(session: Session, queues: Sequence[str], now: datetime) -> JobRow | None:
+    """The job whose turn it is, locked; whoever else claims passes it over."""
+    # Queue by queue, because the index gives the first of one queue at once and would have to sort several whole ones.
+    firsts: list[tuple[int, datetime, str, str]] = []
+    for queue in queues:
+        place = _turn(queue, now).with_only_columns(JobRow.priority, JobRow.created_at, JobRow.id)
+        firsts += [(*first, queue) for first in session.execute(place)]
+    for *_, queue in sorted(firsts):
+        row = session.scalar(_turn(queue, now).with_for_update(skip_locked=True))
+        if row is not None:
+            return row
+    return None
+
+
+def _turn(queue: str, now: datetime) -> Select[JobRow]:
+    """The first job of a queue that may run now."""
+    ready = select(JobRow).where(JobRow.state == "queued", JobRow.queue == queue, JobRow.not_before <= now)
+    return ready.order_by(JobRow.priority, JobRow.created_at, JobRow.id).limit(1)
 
 
 def _ours(session: Session, job: ClaimedJob, change: Update) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -67,6 +68,14 @@ def test_jobs_are_claimed_by_priority_then_in_the_order_they_came(queue: JobQueu
     order = [claimed(queue).subject_id for _ in range(6)]
 
     assert order == [f"{kind} {number}" for kind in ("interactive", "batch") for number in range(3)]
+
+
+def test_the_turn_of_a_job_counts_in_all_queues_of_a_worker_together(queue: JobQueue) -> None:
+    queue.enqueue([job("row", queue="batch", priority=10), job("first"), job("sync", queue="upkeep"), job("second")])
+
+    order = [found.subject_id for _ in range(4) if (found := queue.claim("worker", ["batch", "ingest", "upkeep"]))]
+
+    assert order == ["first", "sync", "second", "row"]
 
 
 def test_a_worker_takes_from_its_queues_only(queue: JobQueue) -> None:
@@ -212,6 +221,33 @@ def test_a_job_given_back_has_lost_no_attempt(queue: JobQueue, catalog: Catalog)
     assert find_job(catalog, job_id).cause == "the database is busy"
     end_pauses(catalog)
     assert claimed(queue).attempt == 2
+
+
+def test_pauses_stay_short_where_many_attempts_are_allowed(catalog: Catalog) -> None:
+    patient = JobQueue(catalog, LEASE, attempts=1000)
+    [job_id] = patient.enqueue([job()])
+    mine = claimed(patient)
+    patient.give_back(mine, "the database is busy")
+    view = find_job(catalog, job_id)
+    assert view.not_before - view.created_at < 2 * LEASE
+    end_pauses(catalog)
+
+    patient.fail(replace(claimed(patient), attempt=999), "still no text")
+
+    view = find_job(catalog, job_id)
+    assert view.state == "queued"
+    assert view.not_before - view.created_at < 20 * LEASE
+
+
+def test_a_dead_letter_is_put_aside_with_its_cause(queue: JobQueue, catalog: Catalog) -> None:
+    [job_id] = queue.enqueue([job()])
+    queue.fail(claimed(queue), "encrypted", retry=False)
+
+    queue.cancel(job_id)
+
+    view = find_job(catalog, job_id)
+    assert (view.state, view.cause) == ("cancelled", "encrypted")
+    assert queue.forget_settled(timedelta(days=-1)) == 1
 
 
 def test_work_with_a_key_waits_or_runs_once_and_may_be_queued_again_when_done(queue: JobQueue) -> None:

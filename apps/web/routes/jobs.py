@@ -52,5 +52,5 @@ def retry_job(job_id: Name, administration: Administrator) -> dict[str, Any]:
 @router.post("/v1/jobs/{job_id}/cancel")
 @needs("admin")
 def cancel_job(job_id: Name, administration: Administrator) -> dict[str, Any]:
-    """Cancel a job that is not settled; what a worker has of it is not published."""
+    """Cancel a job that waits or runs (what a worker has of it is not published), or put a dead letter aside."""
     return job_json(Work(administration).cancel_job(job_id))
