@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from functools import lru_cache, partial
 
 import redis
@@ -26,13 +25,16 @@ from core.logs import json_log
 from core.settings import Settings
 from wiring.home import Home
 from wiring.lifecycle import open_home
-from workers.doorbell import QUEUES
-from workers.run import run_next
+from workers.doorbell import QUEUES, asked_once
+from workers.run import outlived, run_next
 from workers.sweeping import sweep, waiting
 
 _PREFIX = "footnote."
 _RUN, _SWEEP = "footnote.run", "footnote.sweep"
+
+# Whoever rings waits no longer than this for the broker; a worker listens longer than the broker is ever silent.
 _PATIENCE_SECONDS = 2.0
+_LISTENING_SECONDS = 30.0
 
 
 class _Request(Request):  # type: ignore[misc]
@@ -61,7 +63,7 @@ class _Rung(Task):  # type: ignore[misc]
 
 def create_app(settings: Settings) -> Celery:
     """The Celery application of one home's workers; connects to nothing yet."""
-    app = _client(_url(settings))
+    app = _client(_url(settings), _LISTENING_SECONDS)
     homes: dict[int, Home] = {}
 
     def home() -> Home:
@@ -73,20 +75,20 @@ def create_app(settings: Settings) -> Celery:
     @app.task(name=_RUN, base=_Rung, bind=True)  # type: ignore[untyped-decorator]
     def run(task: object, job_id: str) -> None:
         """Do the job whose turn it is in the queue that rang: the one rung for, unless others come before it."""
-        queue: str = task.request.delivery_info["routing_key"]  # type: ignore[attr-defined]
-        try:
-            run_next(home(), [queue.removeprefix(_PREFIX)])
-        except Transient as error:
-            json_log(settings.log_level, job_id=job_id).warning("job not claimed", error=type(error).__name__)
+        queue: str = task.request.delivery_info["routing_key"].removeprefix(_PREFIX)  # type: ignore[attr-defined]
+        log, done = json_log(settings.log_level, job_id=job_id), False
+        with outlived(log, "no job claimed"):
+            done = run_next(home(), [queue])
+        if done:
+            with outlived(log, "not rung again"):
+                ring_again(home(), [queue])
 
     @app.task(name=_SWEEP, base=_Rung)  # type: ignore[untyped-decorator]
     def sweep_task() -> None:
         """Recover what is lost, queue what is due, and ring where no message waits."""
-        try:
+        with outlived(json_log(settings.log_level), "sweep not done"):
             sweep(home())
-            ring_again(home())
-        except Transient as error:
-            json_log(settings.log_level).warning("sweep not done", error=type(error).__name__)
+            ring_again(home(), QUEUES)
 
     app.conf.beat_schedule = {
         "sweep": {
@@ -101,7 +103,7 @@ def create_app(settings: Settings) -> Celery:
 
 def send(settings: Settings, jobs: Iterable[tuple[str, str]]) -> None:
     """Send a message for each (queue, job id); what the broker does not take now, the sweep rings for later."""
-    app = _client(_url(settings))
+    app = _client(_url(settings), _PATIENCE_SECONDS)
     try:
         with app.producer_or_acquire() as producer:
             for queue, job_id in jobs:
@@ -110,17 +112,19 @@ def send(settings: Settings, jobs: Iterable[tuple[str, str]]) -> None:
         json_log(settings.log_level).warning("broker not reached", error=type(error).__name__)
 
 
-def ring_again(home: Home) -> None:
-    """Ring for the jobs of every queue in which jobs wait and no message does: their messages were lost."""
-    for queue in QUEUES:
-        ids = waiting(home, queue)
-        if ids and not _messages(home.settings, queue):
+def ring_again(home: Home, queues: Sequence[str]) -> None:
+    """Ring for the jobs of each of these queues in which jobs wait and no message does.
+
+    Their messages were lost, or there were more jobs than are rung for at once.
+    """
+    for queue in queues:
+        if not _messages(home.settings, queue) and (ids := waiting(home, queue)):
             send(home.settings, [(queue, job_id) for job_id in ids])
 
 
 def _messages(settings: Settings, queue: str) -> int:
     """How many messages wait in a queue; raises `Transient` when the broker cannot be reached."""
-    with closing(redis.Redis.from_url(_url(settings), socket_timeout=_PATIENCE_SECONDS)) as client:
+    with asked_once(_url(settings), _PATIENCE_SECONDS) as client:
         try:
             return int(client.llen(f"{_PREFIX}{queue}"))
         except redis.RedisError as error:
@@ -133,7 +137,7 @@ def _url(settings: Settings) -> str:
 
 
 @lru_cache
-def _client(url: str) -> Celery:
+def _client(url: str, patience_s: float) -> Celery:
     app = Celery("footnote", broker=url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
@@ -149,7 +153,7 @@ def _client(url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            "socket_timeout": 30.0,
+            "socket_timeout": patience_s,
             "socket_connect_timeout": _PATIENCE_SECONDS,
             "socket_keepalive": True,
         },

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from catalog.jobs import JobRow
 from wiring.home import Home
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 QUEUES = ("ingest", "batch", "upkeep")
 
@@ -30,11 +34,21 @@ def answers(home: Home, seconds: float) -> bool:
     """Whether the broker answers within so long, or there is none to answer. Without it jobs wait; none is lost."""
     if home.settings.redis_url is None:
         return True
-    import redis
+    from redis import RedisError
 
-    url = home.settings.redis_url.get_secret_value()
     try:
-        with redis.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds) as broker:
+        with asked_once(home.settings.redis_url.get_secret_value(), seconds) as broker:
             return bool(broker.ping())
-    except redis.RedisError:
+    except RedisError:
         return False
+
+
+def asked_once(url: str, seconds: float) -> Redis:
+    """A client that waits so long for each answer and asks no second time; the library's own asks eleven times."""
+    # Imported here because most commands never speak to a broker.
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    once = Retry(NoBackoff(), 0)
+    return Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=once)

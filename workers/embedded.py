@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from core.errors import Transient
 from core.logs import json_log
 from wiring.home import Home
 from workers.doorbell import QUEUES
-from workers.run import run_next
+from workers.run import outlived, run_next
 from workers.sweeping import sweep
 
 _LOOK_SECONDS = 0.5
@@ -43,23 +42,16 @@ def embedded_workers(home: Home, grace_s: float) -> Iterator[None]:
 
 
 def _work(home: Home, stop: threading.Event) -> None:
+    log = json_log(home.settings.log_level)
     while not stop.is_set():
-        with _noted(home, "no job claimed"):
+        with outlived(log, "no job claimed"):
             if run_next(home, QUEUES):
                 continue
         stop.wait(_LOOK_SECONDS)
 
 
 def _sweep(home: Home, stop: threading.Event) -> None:
+    log = json_log(home.settings.log_level)
     while not stop.wait(home.settings.job_lease_s / 2):
-        with _noted(home, "sweep not done"):
+        with outlived(log, "sweep not done"):
             sweep(home)
-
-
-@contextmanager
-def _noted(home: Home, event: str) -> Iterator[None]:
-    """A catalog out of reach is noted, and asked again at the next turn."""
-    try:
-        yield
-    except Transient as error:
-        json_log(home.settings.log_level).warning(event, error=type(error).__name__)

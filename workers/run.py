@@ -12,14 +12,26 @@ from contextlib import contextmanager
 from structlog.typing import FilteringBoundLogger
 
 from catalog.job_queue import ClaimedJob, JobQueue
-from core.errors import Conflict, FootnoteError, LeaseLost, NotFound, Transient, UnreadableDocument, WrongUsage
-from core.logs import json_log
+from core.errors import (
+    AuditUnavailable,
+    Conflict,
+    FootnoteError,
+    LeaseLost,
+    LimitExceeded,
+    NotFound,
+    Transient,
+    UnreadableDocument,
+    WrongUsage,
+)
+from core.logs import frames_of, json_log
 from ingest.pipeline import PASSING_VERDICTS
 from wiring.home import Home
 from workers.functions import JOB_FUNCTIONS
 
 # Signs of life in one lease: two may be missed.
 _BEATS_PER_LEASE = 3
+# A neighbour is away, or a disk is full: every other job would meet the same, so it costs none of them an attempt.
+_NOT_ITS_FAULT = (Transient, AuditUnavailable, LimitExceeded)
 
 
 def worker_name() -> str:
@@ -28,12 +40,26 @@ def worker_name() -> str:
 
 
 def run_next(home: Home, queues: Sequence[str]) -> bool:
-    """Do the job whose turn it is; False when none waits. Raises `Transient` when the catalog cannot be reached."""
+    """Do the job whose turn it is; False when none waits.
+
+    Raises `Transient` when the catalog cannot be reached, and `LimitExceeded` when its disk is full.
+    """
     job = home.jobs.claim(worker_name(), queues)
     if job is None:
         return False
     run_claimed(home, job)
     return True
+
+
+@contextmanager
+def outlived(log: FilteringBoundLogger, event: str) -> Iterator[None]:
+    """Note what the block raised, by class and place, and go on: it must not end the worker of all the other jobs."""
+    try:
+        yield
+    except FootnoteError as error:
+        log.warning(event, error=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - a bug, told as one
+        log.error(event, error=type(error).__name__, at=frames_of(error))
 
 
 def run_claimed(home: Home, job: ClaimedJob) -> None:
@@ -45,13 +71,16 @@ def run_claimed(home: Home, job: ClaimedJob) -> None:
             outcome = _outcome(home, job, log)
         except LeaseLost:
             outcome = "taken from this worker"
-        except Transient:
-            outcome = "left to the sweep"  # the catalog is out of reach, and the lease ends by itself
+        except FootnoteError:
+            outcome = "left to the sweep"  # the catalog takes no note of it, and the lease ends by itself
     log.info("job", attempt=job.attempt, outcome=outcome, milliseconds=round((time.monotonic() - began) * 1000))
 
 
 def _outcome(home: Home, job: ClaimedJob, log: FilteringBoundLogger) -> str:
-    """Call the job's function, and note in the table how it ended. Raises `LeaseLost` and `Transient`."""
+    """Call the job's function, and note in the table how it ended.
+
+    Raises `LeaseLost`, and `Transient` or `LimitExceeded` where the table takes no note.
+    """
     try:
         function = JOB_FUNCTIONS.get(job.kind)
         if function is None:
@@ -61,14 +90,14 @@ def _outcome(home: Home, job: ClaimedJob, log: FilteringBoundLogger) -> str:
         return "done"
     except LeaseLost:
         raise
-    except Transient as error:
+    except _NOT_ITS_FAULT as error:
         home.jobs.give_back(job, str(error))
         return "given back"
     except FootnoteError as error:
         return home.jobs.fail(job, _cause(error), retry=_may_end_otherwise(error))
     except Exception as error:  # noqa: BLE001 - a bug in one job must not end the worker of all the others
         # The class alone: the words of a foreign error may quote a document.
-        log.error("job failed by a bug", error=type(error).__name__, **_place(error))
+        log.error("job failed by a bug", error=type(error).__name__, at=frames_of(error))
         return home.jobs.fail(job, f"a bug: {type(error).__name__}")
 
 
@@ -83,13 +112,6 @@ def _may_end_otherwise(error: FootnoteError) -> bool:
     return not isinstance(error, WrongUsage | NotFound)
 
 
-def _place(error: BaseException) -> dict[str, str]:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return {"at": f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"} if trace else {}
-
-
 @contextmanager
 def _signs_of_life(jobs: JobQueue, job: ClaimedJob) -> Iterator[None]:
     """Renew the job's lease from a thread of its own until the block ends or the job is somebody else's."""
@@ -101,7 +123,7 @@ def _signs_of_life(jobs: JobQueue, job: ClaimedJob) -> Iterator[None]:
                 jobs.heartbeat(job)
             except LeaseLost:
                 return
-            except Transient:
+            except FootnoteError:
                 continue  # the next sign of life may be in time
 
     thread = threading.Thread(target=beat, name=f"footnote-lease-{job.id[:8]}", daemon=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
-from apps.cli.shell import notes, opened_home
+from apps.cli.shell import flags, notes, opened_home
 from core.errors import WrongUsage
 from workers.doorbell import QUEUES
 
@@ -32,6 +33,8 @@ def worker(
         )
     from workers.celery_app import serve
 
+    if flags.own_process:
+        os.nice(10)  # whoever asks on the same machine comes first
     notes.print(f"Footnote works for the queues {', '.join(chosen)}.")
     if code := serve(settings, chosen, concurrency, beat):
         raise typer.Exit(code)

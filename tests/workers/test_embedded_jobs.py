@@ -15,11 +15,19 @@ from sqlalchemy import update
 
 from apps.administration import Administration
 from apps.work import Work
-from catalog.job_queue import ClaimedJob, NewJob
+from catalog.job_queue import ClaimedJob, JobQueue, NewJob
 from catalog.job_records import find_job, list_jobs
 from catalog.jobs import JobRow, ScheduleRow
 from catalog.models import now
-from core.errors import Conflict, LeaseLost, Transient, UnreadableDocument, WrongUsage
+from core.errors import (
+    AuditUnavailable,
+    Conflict,
+    LeaseLost,
+    LimitExceeded,
+    Transient,
+    UnreadableDocument,
+    WrongUsage,
+)
 from core.principals import parse_grantee, parse_principal
 from governance.access.rules import AccessLists
 from governance.identity import ADMINISTRATOR
@@ -38,6 +46,8 @@ BEN = parse_principal("user:ben")
 FOR_ANA = AccessLists(frozenset({parse_grantee("user:ana")}))
 FOR_BEN = AccessLists(frozenset({parse_grantee("user:ben")}))
 QUEUES = ["ingest", "batch", "upkeep"]
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -266,6 +276,24 @@ def test_a_document_deleted_while_a_worker_has_its_newer_version_stays_deleted(
     assert readable(home) == {}
 
 
+@on_sqlite
+def test_who_holds_the_writer_lock_tells_no_document(work: Work, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever uploads meanwhile is told what it waits for, and may not know of the document."""
+    told: list[str] = []
+    publish = IndexPublisher.publish
+
+    def looked_at(self: IndexPublisher, added: Any, dropped: Any) -> None:
+        told.append(home.layout.lock.read_text())
+        publish(self, added, dropped)
+
+    monkeypatch.setattr(IndexPublisher, "publish", looked_at)
+    work.upload_later("uploads", "merger-canary.md", b"# Merger\n\nAbout leave.\n", FOR_ANA)
+    do_all(home)
+
+    assert any("publishing a document" in one for one in told)
+    assert "canary" not in str(told)
+
+
 def test_a_tightened_upload_is_tightened_at_once(work: Work, home: Home) -> None:
     work.upload_later("uploads", "leave.md", b"# Leave\n\nAbout leave.\n", FOR_ANA)
     do_all(home)
@@ -373,6 +401,8 @@ def end_pauses(home: Home) -> None:
 
 ENDS: dict[str, tuple[BaseException, str, int]] = {
     "a neighbour is down": (Transient("the model is busy"), "queued", 0),
+    "a full disk": (LimitExceeded("no space left"), "queued", 0),
+    "no records": (AuditUnavailable("no space left"), "queued", 0),
     "a passing verdict": (UnreadableDocument("timeout", "took too long"), "queued", 1),
     "a lasting verdict": (UnreadableDocument("encrypted", "has a password"), "dead", 1),
     "a conflict": (Conflict("another version"), "queued", 1),
@@ -398,6 +428,62 @@ def test_how_a_job_ends_decides_whether_it_is_tried_again(
     assert (view.state, view.attempts) == (state, attempts)
     assert view.cause
     assert "words of a document" not in view.cause + capfd.readouterr().err
+
+
+def failing_first(monkeypatch: pytest.MonkeyPatch, name: str, *errors: Exception) -> list[str]:
+    """Let the queue's method raise each of these once before it works; returns the list that its calls fill."""
+    original, left, calls = getattr(JobQueue, name), list(errors), []
+
+    def method(self: JobQueue, *arguments: Any, **named: Any) -> Any:
+        calls.append(name)
+        if left:
+            raise left.pop(0)
+        return original(self, *arguments, **named)
+
+    monkeypatch.setattr(JobQueue, name, method)
+    return calls
+
+
+@on_sqlite
+def test_neither_a_full_disk_nor_a_bug_ends_the_threads_that_do_the_jobs(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.embedded._LOOK_SECONDS", 0.01)
+    failing_first(monkeypatch, "claim", LimitExceeded("full"), ZeroDivisionError(), Transient("away"))
+    failing_first(monkeypatch, "sweep", LimitExceeded("full"), ZeroDivisionError())
+    short = home.settings.model_copy(update={"job_threads": 1, "job_lease_s": 0.2})
+
+    # Nothing queues upkeep but the sweep, and nothing does it but the thread.
+    with Home(short) as serving, embedded_workers(serving, grace_s=30):
+        wait(lambda: any(job.kind == "upkeep" for job in list_jobs(home.catalog, 10, ["done"])))
+
+
+@on_sqlite
+def test_a_job_whose_end_cannot_be_noted_is_left_to_the_sweep(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("complete", "give_back"):
+        failing_first(monkeypatch, name, LimitExceeded("full"))
+    [job_id] = home.jobs.enqueue([NewJob("upkeep", "upkeep", "home")])
+
+    assert run_next(home, QUEUES)
+
+    assert find_job(home.catalog, job_id).state == "running"
+    end_lease(home)
+    assert home.jobs.sweep() == [job_id]
+    end_pauses(home)
+    do_all(home)
+    assert find_job(home.catalog, job_id).state == "done"
+
+
+@on_sqlite
+def test_signs_of_life_go_on_after_one_that_could_not_be_written(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(home.__dict__, "jobs", replace(home.jobs, lease=timedelta(seconds=0.3)))
+    signs = failing_first(monkeypatch, "heartbeat", LimitExceeded("full"), Transient("away"))
+    monkeypatch.setitem(JOB_FUNCTIONS, "upkeep", lambda _home, _job: wait(lambda: len(signs) > 2))
+    [job_id] = home.jobs.enqueue([NewJob("upkeep", "upkeep", "home")])
+
+    run_next(home, QUEUES)
+
+    assert find_job(home.catalog, job_id).state == "done"
 
 
 def test_a_long_job_keeps_its_lease_by_signs_of_life(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

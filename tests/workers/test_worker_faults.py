@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import time
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 from cluster import ANA, Workers, with_signal, workers
 from redis_server import RedisServer
+from sqlalchemy import text
 
 from catalog.job_queue import WORKER_LOST
 from core.settings import Settings
 from wiring.lifecycle import init_home, open_home
+from workers.doorbell import answers
 
 LEASE_SECONDS = 1.5
 NAMES = [f"document-{number}.md" for number in range(4)]
@@ -82,6 +85,20 @@ def test_a_killed_child_is_replaced_and_its_document_brought_in(crew: Workers) -
     assert crew.processes[0].poll() is None
 
 
+@on_postgresql
+def test_a_database_that_is_restarted_in_the_middle_of_a_document_loses_nothing(crew: Workers) -> None:
+    hold_one(crew)
+    ids = crew.add(*NAMES)
+    with crew.home.catalog.engine.connect() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        connection.execute(text(f"{others} AND pid <> pg_backend_pid()"))
+    crew.open_gate()
+    crew.ring(ids)
+
+    crew.wait_all_done(["held.md", *NAMES])
+    assert crew.processes[0].poll() is None
+
+
 @on_sqlite
 def test_messages_that_redis_forgot_are_rung_again(crew: Workers, redis_server: RedisServer) -> None:
     crew.ring(crew.add(*NAMES))
@@ -92,6 +109,28 @@ def test_messages_that_redis_forgot_are_rung_again(crew: Workers, redis_server: 
     crew.start("--beat")
 
     crew.wait_all_done(NAMES)
+
+
+@on_sqlite
+def test_a_worker_rings_for_the_jobs_that_no_message_was_sent_for(crew: Workers) -> None:
+    ids = crew.add(*NAMES)
+    crew.ring(ids[:1])
+
+    crew.start()  # without --beat: nobody sweeps
+
+    crew.wait_all_done(NAMES)
+
+
+@on_sqlite
+def test_whoever_rings_does_not_hang_on_a_redis_that_does(crew: Workers, redis_server: RedisServer) -> None:
+    ids = crew.add(*NAMES)
+    redis_server.freeze()
+    began = time.monotonic()
+
+    crew.ring(ids)  # does not raise
+    assert not answers(crew.home, 0.2)
+
+    assert time.monotonic() - began < 15
 
 
 @on_postgresql
@@ -143,8 +182,8 @@ def test_a_document_that_kills_its_worker_is_a_dead_letter_after_three_attempts(
 
 
 @on_sqlite
-def test_a_worker_told_to_stop_finishes_what_it_does(crew: Workers) -> None:
-    hold_one(crew)
+def test_a_worker_comes_after_whoever_asks_and_told_to_stop_finishes_what_it_does(crew: Workers) -> None:
+    assert os.getpriority(os.PRIO_PROCESS, hold_one(crew)) >= 10
     crew.processes[0].terminate()
     crew.open_gate()
 
