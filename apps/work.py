@@ -52,7 +52,7 @@ class Work:
         return find_job(self._home.catalog, job_id)
 
     def cancel_job(self, job_id: str) -> JobView:
-        """Cancel a job that is not settled. Raises `NotFound` and `Conflict`."""
+        """Cancel a job that waits or runs, or put a dead letter aside. Raises `NotFound` and `Conflict`."""
         self.administration.record("jobs.cancel", job_id=job_id)
         self._home.jobs.cancel(job_id)
         return find_job(self._home.catalog, job_id)
@@ -87,10 +87,14 @@ class Work:
         """Keep a source in step no longer, and delete its documents unless they are to stay."""
         self.administration.record("sources.remove", source=named, keep_documents=keep_documents)
         view = find_source(self._home.catalog, named)
-        with self._home.catalog.write() as session:
+        home, sync = self._home, sync_job(view.source_id)
+        with home.catalog.write() as session:
+            # Whoever is in the middle of a sync finds it taken, and brings nothing in any more.
+            home.jobs.supersede(session, sync.kind, [sync.subject_id])
+            home.arrivals.withdraw(session, view.name, home.arrivals.waiting(view.name))
             documents = end_standing(session, view.source_id)
         if not keep_documents:
-            self._home.ingestion.delete(documents)
+            home.ingestion.delete(documents)
         return view
 
     def upload_later(self, source: str, external_id: str, data: bytes, lists: AccessLists) -> str:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
+from collections.abc import Container
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from core.documents import content_hash
@@ -21,9 +25,10 @@ class Blobs:
         """Store bytes durably and return their hash. Raises `LimitExceeded` when the disk is full."""
         name = content_hash(data)
         path = self._path(name)
-        if path.exists():
-            return name
         try:
+            with suppress(FileNotFoundError):
+                os.utime(path)  # young again for `forget_others`: somebody is about to refer to it
+                return name
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
                 file.write(data)
@@ -47,6 +52,19 @@ class Blobs:
     def forget(self, name: str) -> None:
         """Remove the bytes with this hash, if they are there."""
         self._path(name).unlink(missing_ok=True)
+
+    def forget_others(self, referenced: Container[str], older_than: timedelta) -> int:
+        """Remove what is not `referenced` and has not been kept for so long, half-written files too; returns how many.
+
+        A process that was killed leaves such: what it kept and never referred to, or ceased to refer to and kept.
+        """
+        before, gone = time.time() - older_than.total_seconds(), 0
+        for path in self.folder.glob("*/*"):
+            with suppress(FileNotFoundError):
+                if path.name not in referenced and path.stat().st_mtime < before:
+                    path.unlink()
+                    gone += 1
+        return gone
 
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name

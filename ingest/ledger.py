@@ -104,6 +104,18 @@ class Ledger:
             self.fence(session)
             yield session
 
+    @contextmanager
+    def _changing(self) -> Iterator[tuple[Session, int]]:
+        """A transaction that changes what readers see, behind the fence, and its epoch.
+
+        The epoch comes first: whoever supersedes a job holds the epoch when it takes the job's row, and in the other
+        order each would wait for the other.
+        """
+        with self._catalog.write() as session:
+            epoch = bump_epoch(session)
+            self.fence(session)
+            yield session, epoch
+
     def remembered(self) -> tuple[list[Grantee], str | None]:
         """The `--allow` and `--access` of the source's last ingest; nothing for a new source."""
         with self._catalog.read() as session:
@@ -153,8 +165,7 @@ class Ledger:
         """Let the source's present rules hold for documents it already has; returns how many changed audience."""
         changed = 0
         for at in range(0, len(decisions), _SLICE):
-            with self.writing() as session:
-                epoch = bump_epoch(session)
+            with self._changing() as (session, epoch):
                 for known, decision in decisions[at : at + _SLICE]:
                     set_id = intern_lists(session, decision.lists)
                     document = session.get_one(Document, known.document_id)
@@ -169,8 +180,7 @@ class Ledger:
 
         A version that was readable before stays readable.
         """
-        with self.writing() as session:
-            epoch = bump_epoch(session)
+        with self._changing() as (session, epoch):
             document = self._document(session, external_id, uri, decision, epoch)
             document.state, document.failure_verdict, document.failure_cause = "failed", error.verdict, error.reason
             document.content_hash, document.parser, document.size_bytes = seen
@@ -209,9 +219,8 @@ class Ledger:
         `also` changes what must change in the same transaction, or refuses all of it.
         """
         replaced: list[int] = []
-        with self.writing() as session:
+        with self._changing() as (session, epoch):
             also(session)
-            epoch = bump_epoch(session)
             for one in staged:
                 document, prepared = session.get_one(Document, one.document_id), one.prepared
                 if document.version_id is not None:
@@ -228,8 +237,7 @@ class Ledger:
 
     def move(self, known: Known, external_id: str, uri: str, decision: Decision) -> None:
         """Give a document and what it carries another place, whose rules hold; text, vectors and grants stay."""
-        with self.writing() as session:
-            epoch = bump_epoch(session)
+        with self._changing() as (session, epoch):
             document = session.get_one(Document, known.document_id)
             attachments = carried_by(session, document)
             self._take_place(session, document, external_id, uri, decision, epoch)
@@ -296,8 +304,8 @@ def delete_documents(
     document_ids = _with_attachments(catalog, document_ids)
     for at in range(0, len(document_ids), _SLICE):
         with catalog.write() as session:
+            epoch = bump_epoch(session)  # before the fence: see `Ledger._changing`
             fence(session)
-            epoch = bump_epoch(session)
             for document_id in document_ids[at : at + _SLICE]:
                 document = session.get_one(Document, document_id)
                 # What is on its way in for it would bring it back.
@@ -305,6 +313,7 @@ def delete_documents(
                     ArrivalRow.source_id == document.source_id,
                     ArrivalRow.external_id == document.external_id,
                 )
+                hashes += [blob for blob in session.scalars(select(ArrivalRow.blob).where(*on_the_way)) if blob]
                 session.execute(delete(ArrivalRow).where(*on_the_way))
                 versions = session.scalars(
                     select(DocumentVersion.id).where(DocumentVersion.document_id == document_id)
@@ -327,6 +336,14 @@ def delete_documents(
             shared |= set(session.scalars(select(ArrivalRow.blob).where(ArrivalRow.blob.in_(hashes))))
             hashes = [hash_ for hash_ in hashes if hash_ not in shared]
     return rows, hashes
+
+
+def referenced_bytes(catalog: Catalog) -> set[str]:
+    """The hashes of the bytes that documents have, in any version, or that are on their way in."""
+    versions = select(DocumentVersion.content_hash).join(Document).where(Document.state != "deleted")
+    with catalog.read() as session:
+        arriving = session.scalars(select(ArrivalRow.blob).where(ArrivalRow.blob.is_not(None)))
+        return {*session.scalars(versions), *filter(None, arriving)}
 
 
 def _with_attachments(catalog: Catalog, document_ids: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from catalog.lock import writer_lock
 from catalog.models import Source
 from core.errors import NotFound
 from ingest.arrivals import take_off
-from ingest.ledger import Ledger
+from ingest.ledger import Ledger, referenced_bytes
 from ingest.pipeline import Item
 from ingest.single import bring_in
 from ingest.standing import Standing, folder_of, sync_standing
@@ -23,6 +23,8 @@ from workers.doorbell import ring
 
 # Long enough to see what was done; the audit log keeps who did what for good.
 _SETTLED_KEPT = timedelta(days=30)
+# Longer than any document takes from its bytes' being kept to its record.
+_ORPHANS_KEPT = timedelta(days=1)
 
 
 def ingest(home: Home, job: ClaimedJob) -> None:
@@ -52,8 +54,9 @@ def sync_source(home: Home, job: ClaimedJob) -> None:
 
 
 def upkeep(home: Home, _job: ClaimedJob) -> None:
-    """Let the index follow the catalog where a crash kept it from doing so, and forget jobs that are long done."""
+    """Let index and files follow the catalog where a crash kept them from doing so; forget jobs that are long done."""
     ingestion = home.ingestion
     with writer_lock(ingestion.lock_file, "upkeep", ingestion.lock_wait):
         ingestion.recover()
+    home.blobs.forget_others(referenced_bytes(home.catalog), _ORPHANS_KEPT)
     home.jobs.forget_settled(_SETTLED_KEPT)

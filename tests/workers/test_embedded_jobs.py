@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from apps.administration import Administration
 from apps.work import Work
@@ -19,6 +22,7 @@ from catalog.job_queue import ClaimedJob, JobQueue, NewJob
 from catalog.job_records import find_job, list_jobs
 from catalog.jobs import JobRow, ScheduleRow
 from catalog.models import now
+from core.documents import content_hash
 from core.errors import (
     AuditUnavailable,
     Conflict,
@@ -32,10 +36,13 @@ from core.principals import parse_grantee, parse_principal
 from governance.access.rules import AccessLists
 from governance.identity import ADMINISTRATOR
 from inference.hashing import HashingEncoder
+from ingest import standing
+from ingest.arrivals import take_off
 from ingest.indexing import IndexPublisher
 from ingest.parsing.sandbox import SandboxedParser
 from ingest.sources import SourceRequest
 from wiring.home import Home
+from workers import ingesting
 from workers.embedded import embedded_workers
 from workers.functions import JOB_FUNCTIONS
 from workers.run import run_claimed, run_next
@@ -199,6 +206,36 @@ def test_a_removed_source_takes_its_documents_along_unless_they_are_to_stay(
     assert readable(home) == {}
 
 
+def test_a_source_removed_while_it_is_synced_brings_nothing_in_any_more(
+    work: Work, home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = add(work, folder)
+    hash_of = standing.content_hash
+
+    def removed_meanwhile(data: bytes) -> str:
+        monkeypatch.undo()
+        work.remove_source("folder", keep_documents=False)
+        return hash_of(data)
+
+    monkeypatch.setattr(standing, "content_hash", removed_meanwhile)
+    do_all(home)
+
+    assert (readable(home), home.arrivals.waiting("folder")) == ({}, set())
+    assert find_job(home.catalog, sync).state == "cancelled"
+
+
+@on_sqlite
+def test_a_removed_source_leaves_no_dead_letter(work: Work, home: Home, folder: Path) -> None:
+    (folder / "empty.md").write_bytes(b" \n")
+    add(work, folder)
+    do_all(home)
+    assert len(list_jobs(home.catalog, 10, ["dead"])) == 1
+
+    work.remove_source("folder", keep_documents=False)
+
+    assert list_jobs(home.catalog, 10, ["dead"]) == []
+
+
 def test_sources_by_the_clock_are_synced_when_due_and_not_while_documents_are_on_their_way(
     work: Work, home: Home, folder: Path
 ) -> None:
@@ -246,6 +283,33 @@ def test_a_newer_upload_supersedes_an_older_one_that_a_worker_already_has(
     assert "27 days" in text_of(home, "leave.md")
 
 
+def test_an_upload_that_comes_while_an_older_one_is_published_waits_and_both_go_well(
+    work: Work, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Superseding and publishing take the same rows; in opposite orders PostgreSQL would break one of them off."""
+    work.upload_later("uploads", "leave.md", b"# Leave\n\nThe old rule is 20 days of leave.\n", FOR_ANA)
+    pool = ThreadPoolExecutor(1)
+    newer: list[Future[str]] = []
+
+    def taken_off(session: Session, arrival_id: str) -> None:
+        monkeypatch.undo()
+        text = b"# Leave\n\nThe new rule is 27 days of leave.\n"
+        newer.append(pool.submit(work.upload_later, "uploads", "leave.md", text, FOR_ANA))
+        time.sleep(0.3)  # by then it waits for this transaction
+        take_off(session, arrival_id)
+
+    monkeypatch.setattr(ingesting, "take_off", taken_off)
+    with pool:
+        job = claimed(home)
+        run_claimed(home, job)
+        newer[0].result()
+    assert find_job(home.catalog, job.id).state == "done"
+    do_all(home)
+
+    assert readable(home) == {"leave.md": 2}
+    assert "27 days" in text_of(home, "leave.md")
+
+
 def test_a_document_deleted_while_it_is_on_its_way_stays_deleted(work: Work, home: Home) -> None:
     work.upload_later("uploads", "leave.md", b"# Leave\n\nAbout leave.\n", FOR_ANA)
     do_all(home)
@@ -274,6 +338,41 @@ def test_a_document_deleted_while_a_worker_has_its_newer_version_stays_deleted(
     do_all(home)
 
     assert readable(home) == {}
+
+
+@on_sqlite
+def test_the_bytes_of_what_could_not_be_read_go_with_its_document(work: Work, home: Home) -> None:
+    work.upload_later("uploads", "empty.md", b"   \n", FOR_ANA)
+    do_all(home)
+    assert len(kept(home)) == 1
+
+    work.administration.delete_documents(["empty.md"])
+
+    assert kept(home) == []
+
+
+@on_sqlite
+def test_upkeep_forgets_the_bytes_that_a_killed_process_has_left(work: Work, home: Home) -> None:
+    text = b"# Leave\n\nAbout leave.\n"
+    for name in ("leave.md", "waits.md"):
+        work.upload_later("uploads", name, text + name.encode(), FOR_ANA)
+        if name == "leave.md":
+            do_all(home)
+    left, again, young = (home.blobs.keep(name) for name in (b"left", b"kept again", b"young"))
+    (home.layout.blobs / left[:2] / "tmphalf").write_bytes(b"half a docu")
+    for file in kept(home):
+        if file.name != young:
+            os.utime(file, (1, 1))
+    home.blobs.keep(b"kept again")
+
+    JOB_FUNCTIONS["upkeep"](home, ClaimedJob("", "upkeep", "upkeep", "home", None, 1, 1))
+
+    names = {file.name for file in kept(home)}
+    assert names == {again, young, *(content_hash(text + name) for name in (b"leave.md", b"waits.md"))}
+
+
+def kept(home: Home) -> list[Path]:
+    return list(home.layout.blobs.glob("*/*"))
 
 
 @on_sqlite
