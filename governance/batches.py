@@ -140,11 +140,14 @@ class Batches:
             return self.sealing.open_about(owned(session, self._owner(principal), batch_id))
 
     def reopen(self, principal: Principal, batch_id: str) -> None:
-        """Let what was cancelled go on, and let the rows that failed be asked again."""
+        """Let what was cancelled go on, and let the rows that failed be asked again.
+
+        What was cancelled is `loading` until `load` has seen that all its rows are there.
+        """
         again = update(BatchResultRow).values(state="waiting", attempts=0, result=None, finished_at=None)
         with self.catalog.write() as session:
             batch = owned(session, self._owner(principal), batch_id, for_update=True)
-            batch.state = "open" if batch.state == "cancelled" else batch.state
+            batch.state = "loading" if batch.state == "cancelled" else batch.state
             session.execute(again.where(BatchResultRow.batch_id == batch_id, BatchResultRow.state == "failed"))
             ended = (JobRow.group_id == batch_id, JobRow.state.in_(("dead", "cancelled")))
             session.execute(delete(JobRow).where(*ended))

@@ -22,6 +22,7 @@ from apps.cli.shell import (
     flags,
     notes,
     opened_home,
+    require_place,
     results,
     say,
     table,
@@ -59,9 +60,10 @@ def run(
 ) -> None:
     """Answer a file of questions as a person. Safe to interrupt; the same command goes on where it stopped."""
     form = format_of(out.name)
-    if not out.absolute().parent.is_dir():
-        raise WrongUsage(f"There is no folder {out.absolute().parent} to write {out.name} to.")
+    require_place(out)
     data = _read(file)
+    if out.exists() and out.samefile(file):
+        raise WrongUsage(f"--out {out} is the file of questions itself; name another file for the answers.")
     if flags.own_process:
         os.nice(10)  # whoever asks while a batch runs comes first
     began = time.monotonic()

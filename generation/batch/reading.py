@@ -8,7 +8,7 @@ import json
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from math import isfinite
@@ -131,7 +131,7 @@ def _xlsx_rows(data: bytes) -> Iterable[Numbered]:
             sheet.reset_dimensions()  # what a file says of its size may be wrong
             rows = [(line, [_json(cell) for cell in cells]) for line, cells in _filled(sheet)]
             if rows:
-                return rows
+                return _of_one_width(rows)
     finally:
         workbook.close()
     return []
@@ -145,6 +145,12 @@ def _filled(sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
             if count > MAX_QUESTIONS + 1:
                 raise too_many()
             yield line, cells
+
+
+def _of_one_width(rows: Sequence[Numbered]) -> list[Numbered]:
+    """The rows without the empty cells that a sheet ends in, each as wide as the widest."""
+    width = max(at for _, cells in rows for at, cell in enumerate(cells, start=1) if cell is not None)
+    return [(line, [*cells[:width], *[None] * (width - len(cells))]) for line, cells in rows]
 
 
 def _json(cell: object) -> Json:

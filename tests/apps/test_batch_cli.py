@@ -301,14 +301,16 @@ def test_rows_that_failed_are_asked_again_by_the_same_command(desk: Desk) -> Non
     assert desk.asked() == {HOW_MUCH_LEAVE: 1, WHAT_PRICE: 2}
 
 
-def test_what_was_cancelled_goes_on_with_the_same_command(desk: Desk) -> None:
+@pytest.mark.parametrize("step", ["load:after:2", "keep:after:3"])
+def test_what_was_cancelled_goes_on_with_the_same_command(desk: Desk, step: str) -> None:
     file = desk.questions(*QUESTIONS)
-    desk.killed("keep:after:3", file)
+    desk.killed(step, file)
     with desk.home() as home:
         (view,) = home.batches.listed(Principal("local", "ana"))
         home.batches.cancel(Principal("local", "ana"), view.batch_id, "test")
 
     assert desk.run(file).json()["answered"] == 10
+    assert [row["question"] for row in desk.answers()] == QUESTIONS
 
 
 def test_another_file_mode_or_person_is_another_batch(desk: Desk) -> None:
@@ -356,6 +358,7 @@ def test_two_runs_of_one_file_at_once_take_turns(desk: Desk) -> None:
     [
         (["q.csv", "--out", "a.txt", "--as", "user:ana"], ".csv, .jsonl or .xlsx"),
         (["q.csv", "--out", "absent/a.csv", "--as", "user:ana"], "no folder"),
+        (["q.csv", "--out", "../desk/q.csv", "--as", "user:ana"], "the file of questions itself"),
         (["absent.csv", "--out", "a.csv", "--as", "user:ana"], "cannot be read"),
         (["q.txt", "--out", "a.csv", "--as", "user:ana"], ".csv, .jsonl or .xlsx"),
         (["q.csv", "--out", "a.csv", "--as", "group:staff"], "only a person can"),

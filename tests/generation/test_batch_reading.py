@@ -165,6 +165,20 @@ def test_a_workbook_is_read_with_its_values_and_the_numbers_of_its_rows() -> Non
     assert sheet.rows[2].carried == {"id": 3, "question": "How much?", "due": None, "done": None}
 
 
+def test_empty_cells_at_the_end_of_a_workbooks_rows_are_no_columns_and_filled_ones_are() -> None:
+    book, target = Workbook(), io.BytesIO()
+    for row in (["question"], ["How long?", "of the NDA"]):
+        book.active.append(row)
+    book.active.cell(1, 300).number_format = "0.00"  # as a row that was formatted whole
+    book.save(target)
+
+    sheet = read_questions("questions.xlsx", target.getvalue())
+
+    assert sheet.columns == ("question", "column 2")
+    assert [row.carried for row in sheet.rows] == [{"question": "How long?", "column 2": "of the NDA"}]
+    assert not faults(sheet)
+
+
 @pytest.mark.parametrize(
     ("name", "data"),
     [
