@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SCHEMES = {"database_url": ("postgresql://", "postgresql+psycopg://"), "redis_url": ("redis://", "rediss://")}
 
 
 class Settings(BaseSettings):
@@ -96,3 +98,11 @@ class Settings(BaseSettings):
         "", description="Address at which people reach the page, for links in Slack; empty: where it listens."
     )
     traces_url: str = Field("", description="OpenTelemetry collector for traces (OTLP over HTTP); empty: none sent.")
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _speaks_to_what_we_know(cls, url: SecretStr | None, about: ValidationInfo) -> SecretStr | None:
+        schemes = _SCHEMES[about.field_name or ""]
+        if url is not None and not url.get_secret_value().startswith(schemes):
+            raise ValueError(f"write {schemes[0]}…, or leave it unset")
+        return url

@@ -15,13 +15,14 @@ from catalog.database import Catalog
 from catalog.job_queue import database_now
 from catalog.jobs import ArrivalRow, JobRow, ScheduleRow
 from catalog.models import Document, Source
-from core.errors import NotFound
+from core.errors import NotFound, WrongUsage
 from core.principals import Grantee
 from governance.access.rules import AccessLists
 from ingest.folder import read_folder
 from ingest.ledger import Ledger
 
 SHORTEST_INTERVAL = timedelta(minutes=1)
+LONGEST_INTERVAL = timedelta(days=366)
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,21 @@ def find_source(catalog: Catalog, named: str) -> SourceView:
 def stand(catalog: Catalog, home: Path, request: SourceRequest) -> int:
     """Keep a folder in step from now on; returns the source's id.
 
-    Raises `WrongUsage` for a folder that is not there or invalid rules, and `Conflict` for the name of a source of
-    another kind.
+    Raises `WrongUsage` for a folder that is not there, invalid rules or an interval out of bounds, and `Conflict` for
+    the name of a source of another kind.
     """
+    if request.every is not None and not SHORTEST_INTERVAL <= request.every <= LONGEST_INTERVAL:
+        raise WrongUsage("A source is kept in step once a minute at most and once a year at least.")
     path = request.path.resolve()
     read_folder(path, home, AccessLists(frozenset(request.allow)), request.access_file)
     ledger = Ledger(catalog, request.name, path.as_uri())
     ledger.register(request.allow, str(request.access_file) if request.access_file else None)
-    every = max(request.every, SHORTEST_INTERVAL) if request.every else None
     with catalog.write() as session:
         source_id = session.scalars(select(Source.id).where(Source.name == request.name)).one()
         row = session.get(ScheduleRow, source_id) or ScheduleRow(source_id=source_id)
-        row.every_s = round(every.total_seconds()) if every else None
+        row.every_s = round(request.every.total_seconds()) if request.every else None
         row.prune = request.prune
-        row.due_at = database_now(session) + every if every else None
+        row.due_at = database_now(session) + request.every if request.every else None
         session.add(row)
     return source_id
 

@@ -10,7 +10,10 @@ import typer
 from apps.cli.shell import AsJson, administration, emit, opened_home, results, say, table
 from apps.rendering import job_json, progress_json
 from apps.work import Work
+from catalog.job_queue import STATES
 from catalog.job_records import JobView, Progress
+from core.errors import WrongUsage
+from workers.doorbell import QUEUES
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -25,6 +28,9 @@ def list_all(
     as_json: AsJson = False,
 ) -> None:
     """What waits, what runs, what failed and why."""
+    for kind, names, known in (("state", state or (), STATES), ("queue", [queue] if queue else (), QUEUES)):
+        if unknown := [name for name in names if name not in known]:
+            raise WrongUsage(f"There is no {kind} {unknown[0]!r}; write one of {', '.join(known)}.")
     with opened_home() as home:
         views = Work(administration(home)).jobs(limit, state or (), queue)
     emit(as_json, [job_json(view) for view in views], lambda: _render(views))
@@ -64,7 +70,7 @@ def retry(job: JobId, as_json: AsJson = False) -> None:
 
 @app.command()
 def cancel(job: JobId, as_json: AsJson = False) -> None:
-    """Cancel a job that is not settled; what a worker has of it is not published."""
+    """Cancel a job that waits or runs (what a worker has of it is not published), or put a dead letter aside."""
     with opened_home() as home:
         view = Work(administration(home)).cancel_job(job)
     emit(as_json, job_json(view), lambda: say(f"The job {view.id} is {view.state}."))

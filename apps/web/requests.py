@@ -63,7 +63,9 @@ class SourceBody(_Body):
         default="", description="What the source is called; unset: its path."
     )
     allow: list[Name] = Field(default=[], max_length=1000, description="Who may read where no access.yaml says.")
-    every_seconds: int | None = Field(default=None, ge=60, description="How often; unset: only when asked.")
+    every_seconds: int | None = Field(
+        default=None, ge=60, le=31_622_400, description="How often; unset: only when asked."
+    )
     prune: bool = Field(default=False, description="Delete what the folder no longer has.")
 
 

@@ -146,3 +146,39 @@ def test_a_worker_without_redis_says_what_to_set(web: WebHome, capsys: pytest.Ca
     assert "FOOTNOTE_REDIS_URL" in capsys.readouterr().err
     assert invoke(["--home", str(web.home.layout.folder), "worker", "--queues", "ingest,nothing"]) == 2
     assert "no queue 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "scheme"),
+    [("REDIS_URL", "localhost:6379", "redis://"), ("DATABASE_URL", "mysql://root:canary@db/x", "postgresql://")],
+)
+def test_an_address_of_another_kind_is_refused_by_the_name_of_its_setting_and_not_repeated(
+    web: WebHome,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    scheme: str,
+) -> None:
+    monkeypatch.setenv(f"FOOTNOTE_{variable}", value)
+
+    assert invoke(["--home", str(web.home.layout.folder), "jobs", "list"]) == 2
+
+    said = capsys.readouterr().err
+    assert f"FOOTNOTE_{variable}" in said and scheme in said and value not in said
+
+
+def test_a_state_a_queue_or_an_interval_that_there_is_not_is_wrong_usage(
+    web: WebHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, folder = ["--home", str(web.home.layout.folder)], str(web.folder)
+    for arguments, says in (
+        (["jobs", "list", "--state", "failed"], "queued, running, done, dead, cancelled"),
+        (["jobs", "list", "--queue", "slow"], "ingest, batch, upkeep"),
+        (["sources", "add", folder, "--every", "10000w"], "once a year"),
+        (["sources", "add", folder, "--every", "0m"], "once a minute"),
+    ):
+        assert invoke([*home, *arguments]) == 2
+        assert says in capsys.readouterr().err.replace("\n", " ")
+    body = {"path": folder, "every_seconds": 10**15}
+    assert web.client.post("/v1/sources", headers=bearer(web.administrator), json=body).status_code == 422
