@@ -68,4 +68,4 @@ cluster: $(VENV)/.installed-dev $(VLLM)/.installed  ## A whole cluster as plain 
 	@$(BIN)/python infra/cluster.py $(if $(MODEL),--model $(MODEL)) $(CLUSTER)
 
 clean:  ## Remove what was built (never a home)
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

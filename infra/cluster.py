@@ -195,7 +195,8 @@ def _vllm(cluster: Cluster, options: argparse.Namespace) -> str:
 def _tiny_llama(folder: Path) -> Path:
     model = folder / "tiny-llama"
     if not model.exists():
-        subprocess.run([sys.executable, REPOSITORY / "infra" / "tiny_llama.py", model], check=True, capture_output=True)
+        made = [sys.executable, REPOSITORY / "infra" / "tiny_llama.py", model]
+        subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
     say(
         "  No MODEL is named: vLLM serves a LLaMA with random weights. No document supports what it writes, so every\n"
         "  question ends in an abstention. MODEL=folder names real weights; CLUSTER=--no-model quotes."
@@ -207,9 +208,12 @@ def _init(cluster: Cluster) -> None:
     """Make the home, unless an earlier start has."""
     if (cluster.folder / "home" / "home.json").exists():
         return
+    # What it says on stderr is the reason where it fails.
     made = subprocess.run(
-        _footnote("init", "--json"), cwd=REPOSITORY, env=cluster.environment, check=True, capture_output=True
+        _footnote("init", "--json"), cwd=REPOSITORY, env=cluster.environment, stdout=subprocess.PIPE, check=False
     )
+    if made.returncode:
+        raise SystemExit("The home could not be made; the reason stands above.")
     key = cluster.folder / "admin.key"
     key.touch(mode=0o600)
     key.write_text(json.loads(made.stdout)["admin_key"] + "\n")

@@ -41,6 +41,12 @@ def test_compose_keeps_no_password_and_shows_no_port_to_the_network() -> None:
     assert re.findall(r"^\w*(?:PASSWORD|KEY)=(.*)$", example, re.M) == [""] * 4
 
 
+def test_what_holds_the_secrets_of_a_deployment_is_never_committed() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+    assert {"infra/.env", "infra/metrics.key", ".footnote-cluster/", ".footnote/"} <= set(ignored)
+
+
 def test_databases_and_models_are_reached_from_inside_only() -> None:
     for service in ("postgres", "redis", "vllm"):
         assert SERVICES[service]["networks"] == ["inside"] and "ports" not in SERVICES[service]
