@@ -11,8 +11,13 @@ from functools import lru_cache
 
 import regex
 
-# Letters of other scripts that pass for Latin ones: the commonest pairs of Unicode Technical Standard #39.
-_LOOKALIKES = str.maketrans("аеорсухіјѕһԁԛԝɡαοενικρτυАВЕКМНОРСТХІЈЅ", "aeopcyxijshdqwgaoevikptuABEKMHOPCTXIJS")
+# Letters that pass for Latin ones: the commonest pairs of Unicode Technical Standard #39, small capitals, and letters
+# in circles, squares and flags.
+_LOOKALIKES = (
+    str.maketrans("аеорсухіјѕһԁԛԝɡαοενικρτυАВЕКМНОРСТХІЈЅ", "aeopcyxijshdqwgaoevikptuABEKMHOPCTXIJS")
+    | str.maketrans("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢıօոսհ", "abcdefghijklmnoprstuvwyzionuh")
+    | {first + at: chr(ord("A") + at) for first in (0x1F150, 0x1F170, 0x1F1E6) for at in range(26)}
+)
 # Unicode's tag characters spell ASCII that nobody sees.
 _TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 _DASHES = dict.fromkeys((*range(0x2010, 0x2016), 0x2043, 0x2212, 0xFE58, 0xFE63, 0xFF0D), "-")
@@ -20,10 +25,17 @@ _DASHES = dict.fromkeys((*range(0x2010, 0x2016), 0x2043, 0x2212, 0xFE58, 0xFE63,
 # A character with the marks on it is folded as one, because marks compose with their letter.
 _WITH_MARKS = regex.compile(r".\p{M}*", regex.DOTALL)
 _BEYOND_ASCII = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
+# Characters without a glyph (UAX #44, 5.9), and what is drawn around or through a letter or a digit: a mark that is
+# part of the spelling of a Latin letter has composed with it.
+_NOT_READ = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Me}]|(?<=[\p{Latin}\p{Nd}]\p{Mn}*)\p{Mn}")
+_REMEMBERED_CHARACTERS = 16
 _HIDDEN = regex.compile(
     # Joiners are part of the spelling of some scripts and of emoji; elsewhere they hide.
     r"(?<![\p{Arabic}\p{Devanagari}\p{Bengali}\p{Tamil}\p{Sinhala}\p{Malayalam}\p{So}\p{Sk}\ufe0f])[\u200c\u200d]"
-    r"|[\p{Cf}--[\u200c\u200d]]|[\p{Cc}--[\n\t]]|[\u2028\u2029\ufffc\ufff9-\ufffb]",
+    r"|[\p{Cf}--[\u200c\u200d]]|[\p{Cc}--[\n\t]]|[\u2028\u2029\ufffc\ufff9-\ufffb\u034f\u115f\u1160\u3164\uffa0]"
+    # A selector chooses the form of the sign before it; more of them, or one after anything else, spell out of sight.
+    r"|(?<=[\ufe00-\ufe0f\U000e0100-\U000e01ef])[\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+    r"|(?<!\p{Han})[\U000e0100-\U000e01ef]",
     regex.VERSION1,
 )
 
@@ -91,19 +103,20 @@ def without_invisible(text: str) -> str:
 def _changes(text: str) -> Iterator[tuple[int, int, str]]:
     """The spans of `text` that detectors read otherwise, and how."""
     for run in _BEYOND_ASCII.finditer(text):
-        if _fold(run[0]) != run[0]:
+        if _folded(run[0]) != run[0]:
             for found in _WITH_MARKS.finditer(text, *run.span()):
-                if (folded := _fold(found[0])) != found[0]:
+                if (folded := _folded(found[0])) != found[0]:
                     yield *found.span(), folded
 
 
-@lru_cache(maxsize=16_384)
+def _folded(seen: str) -> str:
+    """Characters with their marks. Only short runs come again: a paragraph of Chinese is one long run."""
+    return _fold_again(seen) if len(seen) <= _REMEMBERED_CHARACTERS else _fold(seen)
+
+
 def _fold(seen: str) -> str:
-    """Characters with their marks."""
     spelled = unicodedata.normalize("NFKC", seen.translate(_TAGS)).translate(_LOOKALIKES).translate(_DASHES)
-    # Format characters and variation selectors are not seen; other marks belong to their letters.
-    return "".join(
-        str(unicodedata.decimal(c)) if c.isdecimal() else c
-        for c in spelled
-        if unicodedata.category(c) != "Cf" and not "\ufe00" <= c <= "\ufe0f"
-    )
+    return "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in _NOT_READ.sub("", spelled))
+
+
+_fold_again = lru_cache(maxsize=16_384)(_fold)

@@ -29,6 +29,7 @@ MARKUP = st.lists(st.sampled_from(PIECES)).map("".join)
         ("data:text/html;base64,AAAA", "data[:]text/html;base64,AAAA"),
         ("h\u200bttps://ev\u00adil.example", "https[:]//evil[.]example"),
         ("\\\\evil\\share", "\\ \\evil\\share"),
+        ("a\U000e0173\U000e0165 ☃\ufe0f\ufe0f\ufe01", "a ☃\ufe0f"),
     ],
 )
 def test_a_foreign_address_and_every_image_and_tag_lose_their_effect(text: str, expected: str) -> None:
@@ -51,6 +52,7 @@ def test_the_address_of_a_cited_document_stays_and_nothing_can_be_added_to_it() 
         "Edit access.yaml and/or C:\\Users\\ana\\notes.txt.",
         "If a < b and b > c, then stop! [1]",
         "می‌خواهم",
+        "葛\U000e0101城 ☃\ufe0f",
     ],
 )
 def test_what_is_no_link_is_left_as_it_is(text: str) -> None:

@@ -30,7 +30,26 @@ IDENTITY_NUMBERS = {
     "Sweden": "811218-9876",
     "Finland": "131052-308T",
     "China": "11010519491231002X",
+    "US, taxpayers": "912-70-1234",
+    "India, PAN": "PAN ABCPE1234F",
+    "Norway": "15076500565",
+    "Denmark": "CPR-nr. 070761-4285",
+    "Czechia": "736028/5163",
+    "Romania": "CNP 1800101221144",
+    "Türkiye": "T.C. kimlik no 10000000146",
+    "Portugal": "NIF 123 456 789",
+    "Ireland": "PPS number 1234567T",
+    "Austria": "SVNR 1237 010180",
+    "South Africa": "8001015009087",
+    "Greece": "AMKA 01018012342",
+    "Japan": "個人番号 1234 5678 9018",
+    "South Korea": "900101-1234567",
+    "Singapore": "S1234567D",
+    "Mexico": "HEGG560427MVZRRL04",
+    "Russia": "112-233-445 95",
+    "Israel": "Israeli ID 123456782",
 }
+WITHOUT_CHECK_DIGIT = ("US", "UK national insurance", "US, taxpayers", "India, PAN", "Denmark", "South Korea")
 SECRETS = {
     "secret.aws": "AKIA" + "IOSFODNN7EXAMPLE",
     "secret.github": "ghp_" + "aB3" * 12,
@@ -42,8 +61,12 @@ SECRETS = {
     + ".eyJzdWIiOiIxMjM0NTY3ODkwIn0."
     + "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
     "secret.footnote": "fnk_" + "0123456789ab_" + "Zm9vYmFyYmF6cXV4Zm9vYmFy",
+    "secret.hugging_face": "hf_" + "aBcDeFgHiJ" * 3 + "kLmN",
+    "secret.twilio": "SK" + "0123456789abcdef" * 2,
+    "secret.vault": "hvs." + "CAESIJ0123456789abcdefgh",
+    "secret.shopify": "shpat_" + "0123456789abcdef" * 2,
 }
-INVISIBLE = ("", "\u200b", "\u2060", "\U000e0041")
+INVISIBLE = ("", "\u200b", "\u2060", "\u034f", "\U000e0101", "\ufe00")
 
 
 def categories(text: str) -> set[str]:
@@ -61,7 +84,7 @@ def test_an_identity_number_is_found_and_not_one_with_another_check_digit(countr
     others = [number[:last] + digit + number[last + 1 :] for digit in "0123456789" if digit != number[last]]
 
     assert categories(f"On file: {number}, since May.") == {"pii.national_id"}
-    if country not in ("US", "UK national insurance"):  # they have no check digit
+    if country not in WITHOUT_CHECK_DIGIT:
         wrong = [other for other in others if "pii.national_id" in categories(f"On file: {other}, since May.")]
         # France's key has two digits and Germany's number must repeat one; no check finds fewer than eight in nine.
         assert len(wrong) <= 1
@@ -82,6 +105,25 @@ def test_an_identity_number_is_found_and_not_one_with_another_check_digit(countr
         ("secret.assigned", "The root password is Tr0ub4dor&3.", "Tr0ub4dor&3"),
         ("secret.assigned", "API_KEY: 9f86d081884c7d659a2feaa0c55ad015", "9f86d081884c7d659a2feaa0c55ad015"),
         ("secret.password_in_address", "postgresql://app:s3cr3t-pw@db/main", "s3cr3t-pw"),
+        ("pii.email", "see _ana.lima@example.org_ there", "_ana.lima@example.org"),
+        ("pii.email", "Write to ana@example.xn--p1ai now", "ana@example.xn--p1ai"),
+        ("pii.email", "ana.lima (at) example (dot) org, please", "ana.lima (at) example (dot) org"),
+        ("pii.phone", "Tel:+49 30 901820", "+49 30 901820"),
+        ("pii.phone", "Fax.030/901820", "030/901820"),
+        ("pii.phone", "тел. 8 (495) 123-45-67", "8 (495) 123-45-67"),
+        ("pii.card", "Ana,4111111111111111,12/27", "4111111111111111"),
+        ("pii.card", "id,card\n1,4111111111111111,33", "4111111111111111"),
+        ("pii.card", "Card no.4111.1111.1111.1111", "4111.1111.1111.1111"),
+        ("pii.card", "card_4111  1111  1111  1111_", "4111  1111  1111  1111"),
+        ("pii.national_id", "1,219-09-9999,35", "219-09-9999"),
+        ("pii.iban", "Ref AB12 DE89 3704 0044 0532 0130 00", "DE89 3704 0044 0532 0130 00"),
+        ("pii.iban", "DE89.3704.0044.0532.0130.00", "DE89.3704.0044.0532.0130.00"),
+        ("secret.assigned", "password: Pa$$w0rd(123)", "Pa$$w0rd(123"),
+        ("secret.assigned", "Password | Hunter2024", "Hunter2024"),
+        ("secret.assigned", "The password for the guest network is: Sommer-2024!", "Sommer-2024"),
+        ("secret.assigned", "Password (temporary): 482916", "482916"),
+        ("secret.assigned", "Das Passwort lautet Geheim+1", "Geheim+1"),
+        ("secret.assigned", "пароль: Zima2024", "Zima2024"),
     ],
 )
 def test_a_value_is_found_exactly_where_it_stands(category: str, text: str, value: str) -> None:
@@ -94,10 +136,17 @@ def test_a_key_is_known_by_its_form(category: str) -> None:
     assert categories(f"Use {SECRETS[category]} for now.") == {category}
 
 
-def test_the_whole_of_a_private_key_is_one_secret() -> None:
-    key = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----"
+@pytest.mark.parametrize("head", ["", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF\n\n"])
+def test_the_whole_of_a_private_key_is_one_secret(head: str) -> None:
+    key = "-----BEGIN RSA " + f"PRIVATE KEY-----\n{head}MIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----"
 
     assert found(f"Keep:\n{key}\nsafe.") == [key]
+
+
+def test_of_two_accounts_side_by_side_both_are_found() -> None:
+    german, british = "DE89 3704 0044 0532 0130 00", "GB29 NWBK 6016 1331 9268 19"
+
+    assert found(f"{german} {british}") == [german, british]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +160,10 @@ def test_the_whole_of_a_private_key_is_one_secret() -> None:
         "The account GB29 NWBK 6016 1331 9268 18 has a wrong check digit.",
         "Invoice 123456782, paid.",
         "The secret of good coffee is fresh beans. Key: see below.",
+        "The password for the portal is case-sensitive and passwords[0] = values[10].",
+        "Loss 0.4111111111111111 and 123 456 782,50 EUR, TFN below.",
+        "Meet at (at) the gate, ratio 3:2024567.",
+        "DOI 10.1128/mra.01085-19, term GO:0043207.",
     ],
 )
 def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
@@ -120,7 +173,7 @@ def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
 @given(st.sampled_from(["4111111111111111", "DE89370400440532013000", "ana@example.org"]), st.data())
 def test_no_invisible_character_or_full_width_digit_hides_a_value(value: str, data: st.DataObject) -> None:
     written = "".join(
-        (chr(ord(sign) + 0xFEE0) if data.draw(st.booleans()) else sign) + data.draw(st.sampled_from(INVISIBLE[:3]))
+        (chr(ord(sign) + 0xFEE0) if data.draw(st.booleans()) else sign) + data.draw(st.sampled_from(INVISIBLE))
         for sign in value
     )
     text = f"Here: {written} it is."
@@ -128,10 +181,18 @@ def test_no_invisible_character_or_full_width_digit_hides_a_value(value: str, da
     spans = sensitive_spans(text)
 
     assert len(spans) == 1
-    assert text[spans[0].start : spans[0].end].rstrip("\u200b\u2060") == written.rstrip("\u200b\u2060")
+    hidden = "".join(INVISIBLE)
+    assert text[spans[0].start : spans[0].end].rstrip(hidden) == written.rstrip(hidden)
 
 
-TEXTS = st.text(st.sampled_from("ab1 4@.\n-É\u200bﬁ①e\u0301Ａ한\U000e0041"))
+@pytest.mark.parametrize("drawn", ["{}\ufe0f\u20e3", "{}\u0336", "{}\u0332", "\u2060{}"])
+def test_nothing_drawn_around_or_through_the_digits_of_a_card_hides_it(drawn: str) -> None:
+    written = "".join(map(drawn.format, "4111111111111111"))
+
+    assert found(f"Card {written} it is.")[0].strip("\u2060") == written.strip("\u2060")
+
+
+TEXTS = st.text(st.sampled_from("ab1 4@.\n-É\u200bﬁ①❶e\u0301Ａ한\U000e0041\U000e0101\u20e3🅰"))
 
 
 @given(TEXTS)

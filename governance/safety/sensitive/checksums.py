@@ -162,6 +162,105 @@ def resident_identity(number: str) -> bool:
     return born and "10X98765432"[remainder] == number[17].upper()
 
 
+def itin(number: str) -> bool:
+    """United States, taxpayers without a social security number: 9, and a group of those that are issued."""
+    group = int(number[3:5])
+    return 50 <= group <= 99 and group not in (66, 67, 68, 69, 89, 93)
+
+
+def permanent_account(number: str) -> bool:
+    """India, PAN: capitals, of which the fourth tells the kind of holder."""
+    return number.isupper() and number[3] in "ABCFGHJLPT"
+
+
+def fodselsnummer(number: str) -> bool:
+    """Norway: a date (a D-number adds 40 to its day), and two check digits modulo 11."""
+    first = _weighed(number[:10], (3, 7, 6, 1, 8, 9, 4, 5, 2, 1)) % 11
+    second = _weighed(number, (5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1)) % 11
+    return first == second == 0 and _is_date(2000, int(number[2:4]), int(number[:2]) % 40)
+
+
+def cpr(number: str) -> bool:
+    """Denmark: a date; numbers given since 2007 have no check digit."""
+    return _is_date(2000, int(number[2:4]), int(number[:2]))
+
+
+def rodne_cislo(number: str) -> bool:
+    """Czechia and Slovakia: a date (women add 50 to their month), divisible by 11."""
+    return int(number) % 11 == 0 and _is_date(2000, int(number[2:4]) % 50, int(number[4:6]))
+
+
+def cnp(number: str) -> bool:
+    """Romania: a date of birth, and a weighed sum modulo 11, of which 10 counts as 1."""
+    check = _weighed(number[:12], (2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9)) % 11
+    return _is_date(2000, int(number[3:5]), int(number[5:7])) and (1 if check == 10 else check) == int(number[12])
+
+
+def kimlik(number: str) -> bool:
+    """Türkiye: two check digits modulo 10."""
+    digits = [int(digit) for digit in number]
+    first = (7 * sum(digits[0:9:2]) - sum(digits[1:8:2])) % 10
+    return digits[0] != 0 and (first, sum(digits[:10]) % 10) == (digits[9], digits[10])
+
+
+def nif(number: str) -> bool:
+    """Portugal: modulo 11; remainders of 0 and 1 give 0."""
+    check = 11 - _weighed(number[:8], range(9, 1, -1)) % 11
+    return (0 if check > 9 else check) == int(number[8])
+
+
+def personal_public_service(number: str) -> bool:
+    """Ireland: a letter for a weighed sum modulo 23, in which a second letter counts nine times."""
+    letters = "WABCDEFGHIJKLMNOPQRSTUV"
+    second = letters.index(number[8].upper()) if len(number) > 8 else 0
+    return letters[(_weighed(number[:7], range(8, 1, -1)) + 9 * second) % 23] == number[7].upper()
+
+
+def sozialversicherung(number: str) -> bool:
+    """Austria: a weighed sum modulo 11 in the fourth digit, and a date of birth (a month may be 13 to 15)."""
+    born = 1 <= int(number[4:6]) <= 31 and 1 <= int(number[6:8]) <= 15
+    return born and _weighed(number, (3, 7, 9, 0, 5, 8, 4, 2, 1, 6)) % 11 == int(number[3])
+
+
+def dated_luhn(number: str) -> bool:
+    """South Africa and Greece: Luhn over a number that begins with a date, year or day first."""
+    month = int(number[2:4])
+    days = int(number[4:6] if len(number) == 13 else number[:2])
+    return _is_date(2000, month, days) and luhn(number)
+
+
+def my_number(number: str) -> bool:
+    """Japan: modulo 11; remainders of 0 and 1 give 0."""
+    remainder = _weighed(number[:11], (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
+    return (0 if remainder < 2 else 11 - remainder) == int(number[11])
+
+
+def resident_registration(number: str) -> bool:
+    """South Korea: a date; numbers given since October 2020 have no check digit."""
+    return _is_date(2000, int(number[2:4]), int(number[4:6]))
+
+
+def nric(number: str) -> bool:
+    """Singapore: a letter for a weighed sum modulo 11, by the century's letter in front."""
+    kind = number[0].upper()
+    weighed = _weighed(number[1:8], (2, 7, 6, 5, 4, 3, 2)) + (4 if kind in "TG" else 3 if kind == "M" else 0)
+    letters = {"S": "JZIHGFEDCBA", "T": "JZIHGFEDCBA", "F": "XWUTRQPNMLK", "G": "XWUTRQPNMLK", "M": "XWUTRQPNJLK"}
+    return letters[kind][weighed % 11] == number[8].upper()
+
+
+def curp(number: str) -> bool:
+    """Mexico: a date of birth, and a weighed sum modulo 10 of signs in an alphabet with Ñ."""
+    alphabet = "0123456789ABCDEFGHIJKLMNÑOPQRSTUVWXYZ"
+    values = map(alphabet.index, number[:17].upper())
+    check = -sum(value * weight for value, weight in zip(values, range(18, 1, -1), strict=True)) % 10
+    return _is_date(2000, int(number[6:8]), int(number[8:10])) and check == int(number[17])
+
+
+def snils(number: str) -> bool:
+    """Russia: a weighed sum modulo 101, of which 100 counts as 0."""
+    return _weighed(number[:9], range(9, 0, -1)) % 101 % 100 == int(number[9:])
+
+
 def _weighed(digits: str, weights: Iterable[int]) -> int:
     return sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=True))
 

@@ -9,7 +9,7 @@ from governance.safety.normalization import normalize
 from governance.safety.sensitive.personal import personal_data
 from governance.safety.sensitive.secrets import secrets
 
-DETECTOR = "1"
+DETECTOR = "2"
 """Raised when detection changes what it finds, so that stored texts are looked at again."""
 
 # What a span is taken for where several detectors found it: the first of these.

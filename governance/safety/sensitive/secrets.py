@@ -8,8 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from core.answers import Span
+from governance.safety.normalization import normalize
 
-_PRIVATE_KEY = r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY[A-Z ]{0,6}-----[^-]{0,20000}(?:-----END[^-]{0,50}-----)?"
+# An encrypted one names its cipher, with hyphens, before its body.
+_PRIVATE_KEY = (
+    r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY[A-Z ]{0,6}-----[^-]{0,20000}(?:-(?!-{4})[^-]{0,20000}){0,8}"
+    r"(?:-----END[^-]{0,50}-----)?"
+)
 _AWS_ASSIGNED = r"(?i:\baws\w{0,20}(?:secret|key)\w{0,20}[\"']?\s?[:=]\s?[\"']?)(?P<value>[A-Za-z0-9/+]{40})(?![\w/+])"
 
 # Category, what must stand in the text (lower case) for the pattern to be tried, and the secret itself.
@@ -35,22 +40,49 @@ _KNOWN = tuple(
         ("sendgrid", "sg.", r"\bSG\.[\w-]{16,32}\.[\w-]{16,64}"),
         ("azure", "key=", r"\b(?:Account|SharedAccess)Key=(?P<value>[A-Za-z0-9+/]{40,}={0,2})"),
         ("telegram", ":aa", r"\b\d{8,10}:AA[\w-]{33}"),
-        ("jwt", "eyj", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),
+        # Tried once in a run of such signs, however often that holds the beginning.
+        ("jwt", "eyj", r"(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),
+        ("hugging_face", "hf_", r"\bhf_[A-Za-z0-9]{30,60}\b"),
+        ("digitalocean", "_v1_", r"\bdo[opr]_v1_[0-9a-f]{64}\b"),
+        ("databricks", "dapi", r"\bdapi[0-9a-f]{32}\b"),
+        ("shopify", "shp", r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
+        ("twilio", "sk", r"\bSK[0-9a-f]{32}\b"),
+        ("mailgun", "key-", r"\bkey-[0-9a-f]{32}\b"),
+        ("mailchimp", "-us", r"\b[0-9a-f]{32}-us\d{1,2}\b"),
+        ("square", "sq0", r"\bsq0(?:atp|csp|idp)-[\w-]{22,}"),
+        ("atlassian", "atatt3", r"\bATATT3[\w=-]{50,}"),
+        ("vault", "hv", r"\bhv[bsr]\.[\w-]{24,}"),
+        ("grafana", "gl", r"\bgl(?:sa|c)_[\w+/=]{20,}"),
+        ("new_relic", "nrak-", r"\bNRAK-[A-Z0-9]{27}\b"),
+        ("postman", "pmak-", r"\bPMAK-[0-9a-f]{24}-[0-9a-f]{34}\b"),
+        ("discord", ".", r"(?<![\w-])[MNO][A-Za-z0-9_-]{23,25}\.[\w-]{6}\.[\w-]{27,38}(?![\w-])"),
+        ("age", "age-secret-key-", r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b"),
+        ("azure", "sig=", r"[?&]sig=(?P<value>[A-Za-z0-9%+/]{40,}=?)"),
+        ("basic", "basic", r"(?i:authorization\W{1,4}basic)\s+(?P<value>[A-Za-z0-9+/]{12,}={0,2})"),
         ("footnote", "fnk_", r"\bfnk_[0-9a-f]{12}_[\w-]{20,}"),
         ("password_in_address", "://", r"\b[a-z][a-z0-9+.-]{0,20}://[^\s:/@]{1,80}:(?P<value>[^\s/@${<\"']{3,200})@"),
         ("bearer", "bearer", r"(?i:\bbearer)\s+(?P<value>[A-Za-z0-9_\-.~+/]{20,}=*)"),
     )
 )  # fmt: skip
 
+# As normalized text spells them.
+_CHOSEN = normalize(
+    r"pass(?:words?|wd|phrase|wort|code)|pwd|kennwort|mot de passe|contraseña|senha|wachtwoord|lösenord|hasło|пароль|"
+    r"密码|密碼|パスワード|비밀번호"
+).text
 _NAMES = re.compile(
-    r"pass(?:words?|wd|phrase|wort)|kennwort|mot de passe|contraseña|pwd|secret|token|credentials?|"
+    rf"(?P<password>{_CHOSEN})|secret|token|credentials?|"
     r"(?:api|access|auth|private|secret|encryption|signing|client|account|master|service)[_ -]?key"
 )
+# What may stand between a name and its value: brackets, whose it is, and what assigns it.
 _ASSIGNED = re.compile(
-    r"[\w-]{0,20}[\"'`]?(?:\s{0,8}(?::=|=>|[:=])\s{0,8}| is )[\"'`]?(?P<value>[^\s\"'`,;<>(){}\[\]$%█]{6,200})",
+    r"[\w-]{0,20}[\"'`]?(?: ?\([^()\n]{0,40}\))?"
+    r"(?:\s{0,8}(?P<sign>:=|=>|[:=])\s{0,8}| ?\| ?"
+    r"|(?: (?:for|of|to|für|pour|para)\b[^\n.,:;|]{1,50}?)? (?:is|lautet|ist|est|es):? )"
+    r"[\"'`]?(?P<value>[^\s\"'`,;<>(){}\[\]$%&█][^\s\"'`,;<>█]{5,199})",
     re.IGNORECASE,
 )
-_CODE = re.compile(r"[\w]+\.[\w.]+$|.*[.(]\w+\($")
+_CODE = re.compile(r"\w+\.[\w.]+$|[A-Za-z_][\w.]*[(\[]")
 _PLACEHOLDER = re.compile(
     r"(?i:^(?:x{3,}|\*{3,}|\.{3,}|-{3,}|your[_-]|my[_-]|example|changeme|change[_-]me|placeholder|redacted|none|null|"
     r"true|false|undefined|https?:))"
@@ -68,7 +100,10 @@ def secrets(text: str) -> Iterator[Span]:
                 yield Span(*found.span("value" if "value" in pattern.groupindex else 0), category)
     for name in _NAMES.finditer(lowered):
         assigned = _ASSIGNED.match(text, name.end())
-        if assigned and _looks_chosen(value := assigned["value"].rstrip(".!?)"), name[0]):
+        if assigned is None:
+            continue
+        value = assigned["value"].rstrip(".!?)]}*")
+        if _is_password(value, bool(assigned["sign"])) if name["password"] else _is_key(value):
             at = assigned.start("value")
             yield Span(at, at + len(value), "secret.assigned")
 
@@ -79,15 +114,26 @@ def _lower(text: str) -> str:
     return lowered if len(lowered) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
-def _looks_chosen(value: str, name: str) -> bool:
-    """Whether a value is a secret and no word, path, variable or stand-in for one."""
-    if len(value) < 6 or _PLACEHOLDER.match(value) or _CODE.match(value):
+def _is_password(value: str, is_assigned: bool) -> bool:
+    """Whether a value is what somebody chose and no word; digits alone where a sign assigns them."""
+    if _stands_in(value):
         return False
     classes = [any(map(kind, value)) for kind in (str.islower, str.isupper, str.isdigit)]
-    classes.append(not value.isalnum())
-    if name.startswith(("pass", "pwd", "kennwort", "mot", "contra")):
-        return sum(classes) >= 2 and (any(map(str.isdigit, value)) or not value.replace("-", "").isalpha())
-    return len(value) >= 12 and any(map(str.isdigit, value)) and _entropy_bits(value) >= _MIN_ENTROPY_BITS
+    has_others = not value.isalnum()
+    if value.isdigit():
+        return is_assigned
+    return sum(classes) + has_others >= 2 and (any(map(str.isdigit, value)) or not value.replace("-", "").isalpha())
+
+
+def _is_key(value: str) -> bool:
+    """Whether a value was drawn by chance."""
+    is_long = len(value) >= 12 and any(map(str.isdigit, value))
+    return is_long and not _stands_in(value) and _entropy_bits(value) >= _MIN_ENTROPY_BITS
+
+
+def _stands_in(value: str) -> bool:
+    """Whether a value is too short for a secret, or a path, a variable or a word in place of one."""
+    return len(value) < 6 or bool(_PLACEHOLDER.match(value) or _CODE.match(value))
 
 
 def _entropy_bits(value: str) -> float:
