@@ -17,6 +17,7 @@ from web_home import LEAVE, MERGER, web_home
 
 from apps.work import Work
 from catalog.job_records import count_jobs
+from core.errors import ModelFailed
 from core.principals import parse_grantee, parse_principal
 from governance.access.rules import AccessLists
 from governance.identity import PERSON_SCOPES
@@ -64,7 +65,14 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
         yield opened
 
 
-class PausingChat(ScriptedChat):
+class ClosingChat(ScriptedChat):
+    """A scripted model that a home may close."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class PausingChat(ClosingChat):
     """Writes a sentence and what tells that it has ended; the rest when told to. `left`: nobody wants it any more."""
 
     def __init__(self) -> None:
@@ -83,12 +91,9 @@ class PausingChat(ScriptedChat):
         cancel.on_cancel(self.going_on.set)
         assert self.going_on.wait(30)
 
-    def close(self) -> None:
-        """Nothing is held."""
-
 
 @contextmanager
-def written_by(site: Site, chat: PausingChat) -> Iterator[None]:
+def written_by(site: Site, chat: ClosingChat) -> Iterator[None]:
     """Let a model write the answers of the site."""
     home = site.web.home
     for part in PARTS:
@@ -235,6 +240,56 @@ def test_stop_ends_the_writing_and_keeps_what_was_checked(page: Page, site: Arch
         expect(page.locator(".answer")).to_contain_text("18 million euros")
         assert chat.left.wait(10)
         expect(page.locator("#ask")).to_be_visible()
+
+
+# What a browser is told when the line breaks after the first event; a server that is gone is not asked again.
+BROKEN_LINE = """
+() => {
+  const whole = window.fetch;
+  const begun = new TextEncoder().encode('event: passages\\ndata: {"hits": []}\\n\\n');
+  const broken = () => new ReadableStream({
+    start: (controller) => controller.enqueue(begun),
+    pull: (controller) => controller.error(new TypeError("network error")),
+  }, { highWaterMark: 0 });
+  window.fetch = async (path, options) => (path === "/v1/ask" ? new Response(broken()) : whole(path, options));
+}
+"""
+
+
+def test_a_line_that_breaks_in_the_middle_is_told_and_the_next_question_can_be_asked(page: Page, site: Archive) -> None:
+    sign_in(page, site, site.ana)
+    page.evaluate(BROKEN_LINE)
+    page.locator("#question").fill("What is the agreed purchase price?")
+    page.locator("#ask").click()
+
+    expect(page.locator("#notice")).to_contain_text("broke off")
+    expect(page.locator(".turn .status")).to_have_text("No answer.")
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("#ask")).to_be_visible()
+    page.locator("#question").fill("And who may know?")
+    page.locator("#ask").click()
+    expect(page.locator(".turn")).to_have_count(2)
+
+
+def test_an_answer_that_quotes_wrote_in_place_of_a_model_says_so(page: Page, site: Archive) -> None:
+    with written_by(site, ClosingChat([ModelFailed("unreachable", "vLLM cannot be reached.")])):
+        sign_in(page, site, site.ana)
+        ask(page, "What is the agreed purchase price?")
+
+    expect(page.locator(".made")).to_contain_text("in place of the model, which failed")
+    expect(page.locator(".answer")).to_contain_text("18 million euros")
+
+
+def test_where_a_browser_has_no_clipboard_nothing_is_offered_to_be_copied(page: Page, site: Archive) -> None:
+    sign_in(page, site, site.ana)
+    for offered in (1, 0):
+        ask(page, "What is the agreed purchase price?")
+
+        expect(page.get_by_role("button", name="Copy with sources")).to_have_count(offered)
+        expect(page.get_by_role("button", name="Not helpful")).to_have_count(1)
+        page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        page.reload()
+        expect(page.locator("#sign-out")).to_be_visible()
 
 
 def test_an_earlier_conversation_opens_again_and_can_be_forgotten(page: Page, site: Archive) -> None:

@@ -112,7 +112,7 @@ export class Turn {
   made(answer, sources) {
     const parts = [];
     if (sources) parts.push(sources === 1 ? "One source" : `${sources} sources`);
-    if (answer.degraded) parts.push("quoted, because the model did not answer in time");
+    if (answer.degraded) parts.push("quoted in place of the model, which failed");
     const planted = answer.safety.passages.length;
     if (planted) parts.push(`${planted === 1 ? "one document was" : `${planted} documents were`} kept out: text in it gives the assistant orders`);
     if (answer.safety.output.some((finding) => finding.action === "redact" && finding.category !== "link")) parts.push("personal data or secrets are masked");
@@ -130,11 +130,13 @@ export class Turn {
     });
     const choices = [button("chip", "Helpful", give("helpful")), button("chip", "Not helpful", give("not_helpful"))];
     for (const choice of choices) choice.setAttribute("aria-pressed", "false");
-    const copy = button("chip", "Copy with sources", async () => {
+    box.append(...choices);
+    // Browsers have no clipboard for a page that came over plain HTTP from elsewhere.
+    if (navigator.clipboard) box.append(button("chip", "Copy with sources", async () => {
       await navigator.clipboard.writeText(asText(answer));
       said.textContent = "Copied.";
-    });
-    box.append(...choices, copy, said);
+    }));
+    box.append(said);
     return box;
   }
 }

@@ -16,6 +16,8 @@ export async function call(method, path, body) {
   return response.status === 204 ? null : response.json();
 }
 
+const BROKEN_OFF = "The answer broke off. Ask again.";
+
 /** Post `body` and call `on[event](data)` for each event of the answer, in order; ends with the answer.
     Raises `Problem` for a refusal, and for a stream that ends before its `done` or with an `error`. */
 export async function stream(path, body, on, signal) {
@@ -23,7 +25,7 @@ export async function stream(path, body, on, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   let done = false;
-  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+  for (let chunk = await next(reader); !chunk.done; chunk = await next(reader)) {
     const blocks = (waiting + chunk.value).split("\n\n");
     waiting = blocks.pop();
     for (const { event, data } of blocks.map(parsed).filter(Boolean)) {
@@ -32,7 +34,17 @@ export async function stream(path, body, on, signal) {
       on[event]?.(data);
     }
   }
-  if (!done) throw new Problem(0, "The answer broke off. Ask again.");
+  if (!done) throw new Problem(0, BROKEN_OFF);
+}
+
+/** The next piece of a stream; a line that breaks in between is told as an end before its `done` is. */
+async function next(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, BROKEN_OFF);
+  }
 }
 
 async function send(method, path, body, accept, signal) {

@@ -23,14 +23,16 @@ function say(error) {
   if (error?.status === 401) showSignIn();
 }
 
-/** Run something that may fail, and say so if it does. */
+/** Run something that may fail, and say so if it does; whether it went well. */
 async function attempt(work) {
   try {
     say(null);
     await work();
+    return true;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     say(error);
+    return false;
   }
 }
 
@@ -172,17 +174,23 @@ async function ask(event) {
   state.writing = writing;
   byId("ask").hidden = true;
   byId("stop").hidden = false;
-  await attempt(async () => {
-    const conversationId = await conversation();
-    if (writing.signal.aborted) return;
-    const turn = addTurn(question);
-    turn.element.scrollIntoView({ block: "start", behavior: "smooth" });
-    await write(turn, { question, conversation_id: conversationId }, writing.signal);
-  });
-  state.writing = null;
-  byId("ask").hidden = false;
-  byId("stop").hidden = true;
-  if (session.csrf && !byId("desk").hidden) await attempt(refreshConversations);
+  let asked = false;
+  try {
+    asked = await attempt(async () => {
+      const conversationId = await conversation();
+      if (writing.signal.aborted) return;
+      const turn = addTurn(question);
+      turn.element.scrollIntoView({ block: "start", behavior: "smooth" });
+      await write(turn, { question, conversation_id: conversationId }, writing.signal);
+    });
+  } finally {
+    // Whatever went wrong, the next question can be asked.
+    state.writing = null;
+    byId("ask").hidden = false;
+    byId("stop").hidden = true;
+  }
+  // What went wrong stays said.
+  if (asked && session.csrf && !byId("desk").hidden) await attempt(refreshConversations);
 }
 
 /** Let one answer be written into its turn; what broke it off is said there, or by the caller. */
