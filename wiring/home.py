@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from catalog.blobs import Blobs
 from catalog.database import Catalog, open_engine, sqlite_url
 from catalog.job_queue import JobQueue
+from core.errors import WrongUsage
 from core.settings import Settings
 from generation.answerer import Answerer
 from generation.batch.running import BatchRunner
@@ -164,7 +165,7 @@ class Home:
     def chat_model(self) -> ChatModel | None:
         """The model that writes answers, or None: then they are quoted."""
         chosen = self.settings
-        urls = [url.strip() for url in chosen.vllm_urls.split(",") if url.strip()]
+        urls = _server_urls(chosen.vllm_urls)
         if urls:
             key = chosen.vllm_api_key.get_secret_value() if chosen.vllm_api_key else None
             return VllmChat(urls, key, chosen.vllm_model)
@@ -269,3 +270,14 @@ class Home:
                 input_bytes=self.settings.max_document_bytes,
             )
         )
+
+
+def _server_urls(listed: str) -> list[str]:
+    """The addresses in a list; raises `WrongUsage` for what is none of a vLLM server."""
+    urls = [url.strip().rstrip("/") for url in listed.split(",") if url.strip()]
+    for url in urls:
+        if not url.startswith(("http://", "https://")) or not url.endswith("/v1"):
+            raise WrongUsage(
+                f"vllm_urls must name servers as http://host:8000/v1, separated by commas; {url!r} is none."
+            )
+    return urls

@@ -40,10 +40,11 @@ class VllmChat:
     """
 
     def __init__(self, urls: Sequence[str], api_key: str | None = None, model: str = "") -> None:
-        """`urls` end in `/v1`. Without `model` the first one that a server names is used."""
+        """`urls` end in `/v1`. Without `model` each server is asked for the first one that it names."""
         self._endpoints = Endpoints([url.rstrip("/") for url in urls])
         self._key = api_key
         self._model = model
+        self._heard = ""
         self._loop = asyncio.new_event_loop()
         # Built here, used only on the loop. Proxies of the environment would see every passage, so none is used.
         self._http = httpx.AsyncClient(
@@ -63,7 +64,7 @@ class VllmChat:
 
     @property
     def model(self) -> str:
-        return self._model or "vllm"
+        return self._model or self._heard or "vllm"
 
     def states(self) -> list[EndpointState]:
         """What each server is doing, in the order of the settings."""
@@ -124,25 +125,26 @@ class VllmChat:
         self, body: dict[str, Any], headers: dict[str, str], request: ChatRequest, put: Callable[[Piece], None]
     ) -> None:
         """Have a server write; before the first token a second one may be tried, within the same patience."""
-        until = self._loop.time() + request.patience_s
+        until, deadline = self._loop.time() + request.patience_s, self._loop.time() + request.deadline_s
         tried: list[Endpoint] = []
         failure = ModelFailed("left_out", "No vLLM server has answered lately; each is tried again in a moment.")
         while (endpoint := self._endpoints.take(besides=tried)) is not None:
             tried.append(endpoint)
             started = False
             try:
-                async with asyncio.timeout(request.deadline_s):
+                async with asyncio.timeout_at(deadline):
                     async for piece in self._pieces(endpoint, body, headers, until, request.patience_s):
                         started = True
                         put(piece)
-            except asyncio.CancelledError:
-                self._endpoints.left(endpoint)
-                raise
             except (ModelFailed, TimeoutError, httpx.HTTPError) as error:
                 failure = error if isinstance(error, ModelFailed) else _failure(error)
                 (self._endpoints.left if failure.kind in _WELL else self._endpoints.failed)(endpoint)
-                if started or failure.kind == "unfit" or self._loop.time() >= until:
+                if started or failure.kind == "unfit" or self._loop.time() >= min(until, deadline):
                     break
+            except BaseException:
+                # The caller left, or something of ours failed: neither tells anything about the server.
+                self._endpoints.left(endpoint)
+                raise
             else:
                 self._endpoints.succeeded(endpoint)
                 return
@@ -156,6 +158,9 @@ class VllmChat:
             body = {**body, "model": await self._served(endpoint, headers)}
             request = self._http.stream("POST", f"{endpoint.url}/chat/completions", json=body, headers=headers)
             async with request as response:
+                if response.status_code == httpx.codes.NOT_FOUND:
+                    # Started anew with another model, perhaps: it is asked again before the next request.
+                    endpoint.served = ""
                 if response.status_code != httpx.codes.OK:
                     raise _refusal(response.status_code)
                 received = lines(response.aiter_bytes())
@@ -171,16 +176,18 @@ class VllmChat:
                             pass
 
     async def _served(self, endpoint: Endpoint, headers: dict[str, str]) -> str:
-        """The model's name; without one in the settings, the first that the server names, once for all."""
-        if not self._model:
+        """The model's name; without one in the settings, the first that this server names, which is asked once."""
+        if self._model:
+            return self._model
+        if not endpoint.served:
             response = await self._http.get(f"{endpoint.url}/models", headers=headers)
             if response.status_code != httpx.codes.OK:
                 raise _refusal(response.status_code)
             try:
-                self._model = str(response.json()["data"][0]["id"])
+                endpoint.served = self._heard = str(response.json()["data"][0]["id"])
             except (ValueError, LookupError, TypeError) as error:
                 raise ModelFailed("refused", "vLLM did not say which model it serves.") from error
-        return self._model
+        return endpoint.served
 
 
 def _body(messages: Sequence[ChatMessage], request: ChatRequest) -> dict[str, Any]:
@@ -209,7 +216,7 @@ def _cancel(written: Future[None]) -> None:
 def _refusal(status: int) -> ModelFailed:
     if status in (429, 503):
         return ModelFailed("busy", f"vLLM is busy (status {status}).")
-    setting = {401: "vllm_api_key", 403: "vllm_api_key", 404: "vllm_model"}.get(status)
+    setting = {401: "vllm_api_key", 403: "vllm_api_key", 404: "vllm_urls and vllm_model"}.get(status)
     if setting:
         return ModelFailed("refused", f"vLLM refused with status {status}: see {setting}.")
     if 400 <= status < 500:

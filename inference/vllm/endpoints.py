@@ -34,6 +34,8 @@ class Endpoint:
     closed_from: float = 0.0
     """Until then, on the monotonic clock, it is left out; after it one request tries."""
     probing: bool = False
+    served: str = ""
+    """The model it said it serves; empty until it was asked."""
 
     def may_take(self, now: float) -> bool:
         return self.failures < FAILURES_TO_OPEN or (now >= self.closed_from and not self.probing)

@@ -13,6 +13,7 @@ from scripted_vllm import HEAD, Act, refuses, says, scripted_vllm
 from web_home import LEAVE, WebHome, bearer, web_home
 
 from apps.web import readiness
+from core.errors import WrongUsage
 from inference.chat import ChatMessage, ChatRequest
 
 QUESTION = {"question": "How many days of annual leave do full-time employees have?"}
@@ -26,8 +27,10 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def on(folder: Path, *urls: str) -> Iterator[WebHome]:
-    with web_home(folder / "home", vllm_urls=",".join(urls), vllm_model="scripted", model_patience_s=30) as web:
+def on(folder: Path, *urls: str, patience_s: float = 30.0) -> Iterator[WebHome]:
+    """A home on these servers; a silent one is asked, and waited for, when the application warms up."""
+    settings = {"vllm_urls": ",".join(urls), "vllm_model": "scripted", "model_patience_s": patience_s}
+    with web_home(folder / "home", **settings) as web:
         web.add("leave.md", LEAVE, "everyone")
         yield web
 
@@ -43,6 +46,15 @@ def figures(web: WebHome, name: str) -> dict[str, float]:
     page = web.client.get("/metrics", headers=bearer(web.administrator)).text
     assert "127.0.0.1" not in page
     return {label: float(value) for label, value in re.findall(rf'^{name}{{\w+="(\w+)"}} (\S+)$', page, re.M)}
+
+
+@pytest.mark.parametrize("urls", ["gpu-1:8000/v1", "http://gpu-1:8000", "http://gpu-1:8000/v1;http://gpu-2:8000"])
+def test_what_is_no_address_of_a_server_is_told_before_anybody_asks(tmp_path: Path, urls: str) -> None:
+    with (
+        pytest.raises(WrongUsage, match=re.escape("vllm_urls must name servers as http://host:8000/v1")),
+        on(tmp_path, urls),
+    ):
+        pass
 
 
 def test_without_a_model_nothing_is_missing(tmp_path: Path) -> None:
@@ -66,7 +78,7 @@ def test_readiness_says_whether_a_model_answers_and_stays_ready_without(
     with (
         scripted_vllm(servers[0]) as first,
         scripted_vllm(servers[-1]) as second,
-        on(tmp_path, *[first.url, second.url][: len(servers)]) as web,
+        on(tmp_path, *[first.url, second.url][: len(servers)], patience_s=0.2) as web,
     ):
         response = web.client.get("/readyz")
 
@@ -89,7 +101,7 @@ def test_requests_under_way_are_shown_by_server(tmp_path: Path) -> None:
     with (
         scripted_vllm((HEAD, says("A"), Act.STALL)) as first,
         scripted_vllm(HEALTHY) as second,
-        on(tmp_path, first.url, second.url) as web,
+        on(tmp_path, first.url, second.url, patience_s=0.2) as web,
     ):
         assert web.home.vllm
         pieces = web.home.vllm.stream([ChatMessage("user", "Hello.")], ChatRequest(9, 60, 60))

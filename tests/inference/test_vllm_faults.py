@@ -26,8 +26,8 @@ SOON_S = 10.0
 
 
 @contextmanager
-def client(*urls: str) -> Iterator[VllmChat]:
-    chat = VllmChat(urls, model="scripted")
+def client(*urls: str, model: str = "scripted") -> Iterator[VllmChat]:
+    chat = VllmChat(urls, model=model)
     try:
         yield chat
     finally:
@@ -145,6 +145,16 @@ def test_no_answer_takes_longer_than_its_deadline_though_nothing_comes() -> None
         assert time.monotonic() - began < SOON_S
 
 
+def test_a_deadline_holds_for_all_servers_together() -> None:
+    with scripted_vllm((HEAD, Act.STALL)) as first, scripted_vllm(answers("B")) as second:
+        with client(first.url, second.url) as chat:
+            for _ in range(FAILURES_TO_OPEN):
+                until_it_failed(chat, asking(patience_s=50, deadline_s=0.3))
+            # What was too late for the first is no fault of the second.
+            assert [(state.open, state.outstanding) for state in chat.states()] == [(True, 0), (False, 0)]
+        assert second.bodies == []
+
+
 # --- broken
 
 
@@ -183,7 +193,7 @@ def test_a_stream_that_breaks_says_what_it_said_and_then_fails(broken: tuple[Ste
         (429, "vLLM is busy (status 429)."),
         (503, "vLLM is busy (status 503)."),
         (500, "vLLM refused with status 500."),
-        (404, "vLLM refused with status 404: see vllm_model."),
+        (404, "vLLM refused with status 404: see vllm_urls and vllm_model."),
         (401, "vLLM refused with status 401: see vllm_api_key."),
         (400, "vLLM refused this request with status 400."),
     ],
@@ -201,10 +211,47 @@ def test_a_server_that_is_not_there_is_told(nobody: str) -> None:
 
 
 def test_a_server_that_names_no_model_is_told() -> None:
-    with scripted_vllm(refuses(200, b'{"data": []}')) as server:
-        chat = VllmChat([server.url])
+    with scripted_vllm(refuses(200, b'{"data": []}')) as server, client(server.url, model="") as chat:
         assert str(until_it_failed(chat, asking())[1]) == "vLLM did not say which model it serves."
-        chat.close()
+
+
+# --- which model is served
+
+
+def names(model: str) -> tuple[Step, ...]:
+    return refuses(200, json.dumps({"data": [{"id": model}]}).encode())
+
+
+def test_each_server_is_asked_once_for_the_model_it_serves() -> None:
+    held = (HEAD, says("A"), Act.STALL)
+    with (
+        scripted_vllm(names("old"), held) as first,
+        scripted_vllm(names("new"), answers("B")) as second,
+        client(first.url, second.url, model="") as chat,
+    ):
+        pieces = chat.stream(HELLO, asking())
+        next(pieces)  # so that the other server has the fewest requests under way
+        assert [text(chat) for _ in range(2)] == ["B", "B"]
+        pieces.close()
+
+    assert [body.get("model") for body in first.bodies] == [None, "old"]
+    assert [body.get("model") for body in second.bodies] == [None, "new", "new"]
+
+
+def test_a_server_that_was_started_anew_with_another_model_is_asked_for_its_name_again() -> None:
+    scripts = (names("old"), answers("A"), refuses(404), names("new"), answers("B"))
+    with scripted_vllm(*scripts) as server, client(server.url, model="") as chat:
+        assert (text(chat), chat.model) == ("A", "old")
+        until_it_failed(chat, asking())
+        assert (text(chat), chat.model) == ("B", "new")
+
+
+def test_what_cannot_be_sent_is_no_request_under_way() -> None:
+    with scripted_vllm(answers("A")) as server, client(server.url) as chat:
+        with pytest.raises(UnicodeEncodeError):
+            list(chat.stream([ChatMessage("user", "\ud800")], asking()))
+        assert chat.states()[0].outstanding == 0
+        assert text(chat) == "A"
 
 
 # --- leaving
