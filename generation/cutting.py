@@ -10,9 +10,12 @@ from generation.sentences import split_sentences
 
 # A marker after the stop belongs to the sentence before it.
 _AFTER_STOP = regex.compile(r"([.!?…。！？।]['\"”’»)]*)((?:\s*\[\d{1,3}\])+)")
+_ENDED = regex.compile(r"[.!?…。！？।؟۔]['\"”’»)]*$")
 _MARKER_BEGUN = regex.compile(r"[\s\[\]\d]*")
 # Whether a stop ends a sentence may hang on the words after it: an abbreviation, a date, an initial.
 _WORDS_AHEAD = 3
+# Without one of these no sentence ends (`split_sentences`); Thai is cut at spaces.
+_MAY_END = regex.compile(r"[.!?…؟۔。！？｡।॥\n]|\p{Thai}")
 
 
 class SentenceCutter:
@@ -24,25 +27,36 @@ class SentenceCutter:
     def __init__(self) -> None:
         self._text = ""
         self._given = 0
+        self._rest_at = 0
 
     def feed(self, piece: str) -> Iterator[str]:
         """The sentences that are now certain."""
         self._text += piece
-        if piece.isalnum():
+        if piece.isalnum() or not self._may_be_certain():
             return
         sentences = _sentences(self._text)
-        while len(sentences) > self._given + 1 and _certain(sentences[self._given + 1 :]):
-            yield sentences[self._given]
+        while len(sentences) > self._given + 1 and _certain([text for _, text in sentences[self._given + 1 :]]):
+            yield sentences[self._given][1]
             self._given += 1
+            self._rest_at = sentences[self._given][0]
 
-    def rest(self) -> Iterator[str]:
-        """The sentences left when nothing follows."""
-        yield from _sentences(self._text)[self._given :]
+    def rest(self, *, cut_off: bool = False) -> Iterator[str]:
+        """The sentences left when nothing follows; of a text that was cut off, no last one without its end."""
+        left = [text for _, text in _sentences(self._text)[self._given :]]
+        if cut_off and left and not _ENDED.search(left[-1]):
+            left.pop()
+        yield from left
+
+    def _may_be_certain(self) -> bool:
+        """Whether it is worth splitting all of it again, as it seldom is after one more word."""
+        end = _MAY_END.search(self._text, self._rest_at)
+        return end is not None and len(self._text[end.end() :].split(maxsplit=_WORDS_AHEAD)) > _WORDS_AHEAD
 
 
-def _sentences(text: str) -> list[str]:
+def _sentences(text: str) -> list[tuple[int, str]]:
+    """Each sentence with where it starts; markers that stood behind its stop stand before it."""
     moved = _AFTER_STOP.sub(lambda found: f"{found[2]}{found[1]}", text)
-    return [moved[sentence.start : sentence.end] for sentence in split_sentences(moved)]
+    return [(sentence.start, moved[sentence.start : sentence.end]) for sentence in split_sentences(moved)]
 
 
 def _certain(following: list[str]) -> bool:

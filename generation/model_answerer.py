@@ -55,15 +55,17 @@ class ModelAnswerer:
     def draft(self, question: str, passages: Sequence[Passage], writing: Writing) -> Iterator[Draft]:
         prompt = build_prompt(question, passages, writing.history)
         yield Prompted(prompt.sha256)
-        cutter = SentenceCutter()
+        cutter, cut_off = SentenceCutter(), False
         with closing(self.chat.stream(prompt.messages, self._request(prompt, writing))) as written:
             for piece in written:
                 if isinstance(piece, TextDelta):
                     yield from _drafts(cutter.feed(piece.text), prompt)
                 else:
+                    # Half a sentence can mean its opposite.
+                    cut_off = piece.completion_tokens >= self.limits.max_tokens
                     yield TokensUsed(piece.prompt_tokens, piece.completion_tokens)
         if not writing.cancel.cancelled:
-            yield from _drafts(cutter.rest(), prompt)
+            yield from _drafts(cutter.rest(cut_off=cut_off), prompt)
 
     def _request(self, prompt: Prompt, writing: Writing) -> ChatRequest:
         return ChatRequest(

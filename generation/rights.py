@@ -29,22 +29,35 @@ class Rights:
 
         All passages count, not only the cited ones: a model has read them, and an abstention names what came near.
         """
-        live = self.gate.passages(self.principal, [hit.passage.row for hit in self.hits])
-        if len(live) != len(self.hits):
+        if self.gate.readable(self.principal, [hit.passage.row for hit in self.hits]) != len(self.hits):
             return False
+        return not citations or self._quoted(citations)
+
+    def _quoted(self, citations: Sequence[Citation]) -> bool:
+        documents = {citation.document_id for citation in citations}
+        rows = [hit.passage.row for hit in self.hits if hit.passage.document_id in documents]
+        live = self.gate.passages(self.principal, rows)
         return all(any(_quotes(citation, passage) for passage in live) for citation in citations)
 
 
 @contextmanager
 def watched(rights: Rights, cancel: Cancellation) -> Iterator[threading.Event]:
-    """Cancel the writing when the rights are lost, also while nothing is written; the event then says so."""
+    """Cancel the writing when the rights are lost, also while nothing is written; the event then says so.
+
+    Rights that cannot be looked up count as lost.
+    """
     lost, over = threading.Event(), threading.Event()
 
     def watch() -> None:
         while not over.wait(RECHECK_SECONDS):
-            if not rights.hold():
-                lost.set()
-                cancel.cancel()
+            held = False
+            try:
+                held = rights.hold()
+            finally:
+                if not held:
+                    lost.set()
+                    cancel.cancel()
+            if not held:
                 return
 
     thread = threading.Thread(target=watch, name="footnote-rights", daemon=True)

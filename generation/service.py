@@ -74,6 +74,8 @@ class _Asked:
     began: float
     found: tuple[Finding, ...]
     """What the guard found in the question."""
+    conversation: str = ""
+    """Whose history stands in the prompt, as a salt: nobody else shares what a model caches of it."""
     policy: Policy = "strict"
     """What was masked for the asker in what was retrieved."""
     shown: list[GroundedSentence] = field(default_factory=list)
@@ -204,7 +206,10 @@ class AskService:
         findings = dict.fromkeys(
             self.guard.question(question) + (self.guard.question(query) if query != question else ())
         )
-        return _Asked(question, query, principal, audit_id, intent, filters, writing, began, tuple(findings))
+        conversation = writing.cache_salt if writing.history else ""
+        return _Asked(
+            question, query, principal, audit_id, intent, filters, writing, began, tuple(findings), conversation
+        )
 
     def _refusal(self, asked: _Asked) -> Answer | None:
         """An abstention where the question is not to be answered: on record, and nothing was retrieved for it."""
@@ -220,7 +225,7 @@ class AskService:
             asked.query, asked.principal, self.passages, asked.filters, on_record=asked.intent.wait
         )
         asked.policy = self.gate.policy(asked.principal)
-        asked.writing = replace(asked.writing, cache_salt=f"{found.view}:{asked.policy}")
+        asked.writing = replace(asked.writing, cache_salt=f"{found.view}:{asked.policy}:{asked.conversation}")
         return found
 
     def _composed(

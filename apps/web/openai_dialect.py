@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from apps.rendering import ABSTENTIONS
 from core.answers import Answer, Citation
+from core.documents import clean_text
 from core.errors import WrongUsage
 from generation.answerer import Exchange
 from generation.compose import following
@@ -256,11 +257,12 @@ def _exchanges(messages: Sequence[MessageBody]) -> tuple[Exchange, ...]:
 
 
 def _text_of(message: MessageBody) -> str:
+    """A message's text, in the form that stored text has: JSON can hold what no model is able to read."""
     if isinstance(message.content, list):
         if any(part.type != "text" or part.text is None for part in message.content):
             raise Refused("A message may hold text only.", "messages", "unsupported_content")
-        return "\n".join(part.text or "" for part in message.content)
-    return message.content or ""
+        return clean_text("\n".join(part.text or "" for part in message.content))
+    return clean_text(message.content or "")
 
 
 def _annotation(citation: Citation, text: str, address: str) -> dict[str, Any]:

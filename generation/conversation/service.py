@@ -12,7 +12,7 @@ from generation.answerer import Exchange, Writing
 from generation.conversation.follow_up import standalone
 from generation.service import Answered, AskEvent, AskService
 from governance.conversations import Conversations
-from retrieval.search import NO_FILTERS, Filters
+from retrieval.search import NO_FILTERS, Filters, checked_query
 
 Rewriter = Callable[[str, Writing], str]
 """A question and how it is to be answered, history included, in; out the question as it is searched, the same where it
@@ -72,6 +72,7 @@ class ConversationService:
                 yield event
 
     def _continued(self, question: str, principal: Principal, conversation_id: str, writing: Writing) -> Writing:
+        question = checked_query(question)
         turns = self.conversations.turns(principal, conversation_id, _TURNS)
         history = tuple(Exchange(turn.question, _said(turn.answer)) for turn in turns if turn.answer)
         # The answers in it hold what its owner may read: no other conversation shares a cached prefix with it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,25 @@ def test_the_model_is_told_what_was_said_and_what_is_searched_is_what_it_made_of
     assert f"They asked: {QUESTION}" in writing and "Question: Who approves annual leave?" in writing
 
 
+def test_half_a_character_is_told_to_no_model(live: LiveHome, ana: str) -> None:
+    """JSON may hold one half of a surrogate pair (RFC 8259, 8.2), which no request to a model could."""
+    half = "And \ud83c who approves it?"
+    live.chat.play = writes(FIRST)
+    conversation_id = begin(live, ana)
+    ask(live, ana, QUESTION, conversation_id)
+    dialect = {"model": "footnote", "messages": [{"role": "user", "content": half} for _ in range(2)]}
+    asked = {"/v1/ask": {"question": half, "conversation_id": conversation_id}, "/v1/chat/completions": dialect}
+    headers = {**bearer(ana), "Content-Type": "application/json"}
+
+    for path, body in asked.items():
+        live.chat.prompts.clear()
+        response = httpx.post(f"{live.url}{path}", content=json.dumps(body), headers=headers, timeout=PATIENCE_SECONDS)
+
+        assert response.status_code == 200, response.text
+        rewriting, writing = told(live.chat.prompts)
+        assert (rewriting + writing).encode() and "And \ufffd who" in rewriting
+
+
 def test_an_answer_whose_document_was_revoked_is_told_to_no_model_again(
     live: LiveHome, ana: str, document_id: str
 ) -> None:
@@ -104,7 +124,7 @@ def test_a_turn_that_was_withdrawn_while_it_was_written_is_remembered_without_it
     assert "27 days" not in str(shown)
 
 
-def test_two_conversations_share_no_cached_prefix(live: LiveHome, ana: str) -> None:
+def test_what_was_said_in_a_conversation_shares_no_cached_prefix_with_another(live: LiveHome, ana: str) -> None:
     salts: list[str] = []
 
     def play(request: ChatRequest) -> Iterator[str]:
@@ -116,9 +136,10 @@ def test_two_conversations_share_no_cached_prefix(live: LiveHome, ana: str) -> N
         ask(live, ana, QUESTION, conversation_id)
         ask(live, ana, FOLLOW_UP, conversation_id)
 
-    # Of each conversation: the first answer, the rewriting, the second answer.
-    assert len(salts) == 6 and all(salts)
-    assert salts[1] != salts[4]
+    # Of each conversation: the first answer, of which nothing was said before; the rewriting; the second answer.
+    (first, rewriting, second), (other_first, other_rewriting, other_second) = salts[:3], salts[3:]
+    assert all(salts) and first == other_first
+    assert len({first, rewriting, second, other_rewriting, other_second}) == 5
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])

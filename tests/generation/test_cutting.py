@@ -55,3 +55,19 @@ def test_a_sentence_is_given_before_the_text_ends() -> None:
     assert list(cutter.feed("The NDA runs for three years [1]. It renews itself every ")) == [
         "The NDA runs for three years [1]."
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("It renews itself [1]. Either side may", ["It renews itself [1]."]),
+        ("It renews itself [1]. Either side may [2]", ["It renews itself [1]."]),
+        ("It renews itself [1]. Either side may end it [2].", ["It renews itself [1].", "Either side may end it [2]."]),
+        ("Either side may", []),
+    ],
+)
+def test_of_a_text_that_was_cut_off_a_last_sentence_without_its_end_is_left_out(text: str, kept: list[str]) -> None:
+    cutter = SentenceCutter()
+    given = list(cutter.feed(text))
+
+    assert [*given, *cutter.rest(cut_off=True)] == kept

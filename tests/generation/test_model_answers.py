@@ -15,11 +15,13 @@ from core.answers import Answer
 from core.cancellation import Cancellation
 from core.errors import AuditUnavailable, ModelFailed
 from core.principals import parse_grantee, parse_principal
+from generation import rights
 from generation.answerer import Writing
 from generation.model_answerer import ModelAnswerer, ModelLimits, WithFallback
 from generation.service import Answered, AskService, PassagesFound, SentenceChecked
 from governance.access.rules import AccessLists
 from governance.audit import Entry, Kind
+from governance.doors import Gate
 from governance.identity import ADMINISTRATOR
 from wiring.home import Home
 
@@ -74,6 +76,17 @@ def test_a_models_sentences_are_cited_where_they_are_supported_and_dropped_where
     assert (answer.mode, answer.model, answer.degraded) == ("vllm", "scripted", None)
     assert answer.usage == {"prompt_tokens": 7, "completion_tokens": 5}
     assert chat.closed == 1
+
+
+@pytest.mark.parametrize(("most_tokens", "shown"), [(5, 1), (6, 2)])
+def test_a_sentence_that_the_limit_of_tokens_cut_off_is_not_shown(desk: Desk, most_tokens: int, shown: int) -> None:
+    """The scripted model counts five tokens, whatever it writes."""
+    service, chat = desk.service(f"{FIRST} Unused days lapse on 31 March")
+    model = ModelAnswerer(chat, ModelLimits(most_tokens, 10, 10))
+
+    answer = replace(service, answerer=model).ask(QUESTION, ANA, "test")
+
+    assert len(answer.claims) == shown
 
 
 def test_when_nothing_a_model_wrote_is_supported_there_is_no_answer(desk: Desk) -> None:
@@ -204,6 +217,29 @@ def test_a_right_revoked_while_the_model_is_silent_ends_its_writing(desk: Desk) 
     service, service_chat = desk.service(silent, FIRST)
 
     assert done(list(service.stream(QUESTION, ANA, "test"))).abstained
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_rights_that_cannot_be_looked_up_while_the_model_is_silent_end_its_writing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Gate.passages
+
+    def fails_while_watching(*arguments: Any) -> Any:
+        if threading.current_thread().name == "footnote-rights":
+            raise OSError("the database is away")
+        return look(*arguments)
+
+    def silent() -> None:
+        assert chat.requests[-1][1].cancel.wait(20)
+
+    monkeypatch.setattr(rights, "RECHECK_SECONDS", 0.05)
+    monkeypatch.setattr(Gate, "passages", fails_while_watching)
+    service, chat = desk.service(silent, FIRST)
+
+    answer = done(list(service.stream(QUESTION, ANA, "test")))
+
+    assert (answer.abstained, answer.reason) == (True, "unavailable")
 
 
 def test_who_leaves_ends_the_writing_and_the_record_says_what_was_shown(desk: Desk) -> None:
