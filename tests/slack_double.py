@@ -435,7 +435,7 @@ def _strings(node: Any) -> Iterator[str]:
 
 
 _LINKED_BY_ITSELF = re.compile(
-    r"[a-z][a-z0-9+.-]*://|\b(?:https?|ftp|wss?|data|javascript|vbscript|file|mailto|tel|slack|blob):[^\s]|\bwww\d?\."
+    r"[a-z][a-z0-9+.-]*://|\b(?:https?|ftp|wss?|data|javascript|vbscript|file|mailto|tel|slack|blob):[^\s)]|\bwww\d?\."
     r"|(?<![\w.@-])[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|io|co|dev|app|xyz)\b|(?<![\w.-])[\w.-]+\.[a-z]{2,}/",
     re.IGNORECASE,
 )

@@ -22,14 +22,20 @@ LONGEST_WAIT_SECONDS = 60
 """A longer `Retry-After` is not waited for: the person who asked is told instead."""
 _TRIES_AFTER_LIMIT = 3
 _PAGE = 200
+# Slack's words for having failed somewhere on the way.
+_PERHAPS_DONE = frozenset(("internal_error", "fatal_error", "service_unavailable", "request_timeout"))
 
 
 class SlackRefused(FootnoteError):
-    """Slack did not do what was asked of it; `code` is its own word for why, or ours where it said nothing."""
+    """Slack did not do what was asked of it; `code` is its own word for why, or ours where it said nothing.
 
-    def __init__(self, method: str, code: str) -> None:
+    `nothing_done` is True where Slack says so: after any other failure it may have been done all the same.
+    """
+
+    def __init__(self, method: str, code: str, *, nothing_done: bool = False) -> None:
         super().__init__(f"Slack's {method} failed ({code}). Look the word up in docs/slack.md.")
         self.code = code
+        self.nothing_done = nothing_done
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,8 @@ class Slack:
         except SlackClientError as error:
             response = getattr(error, "response", None)
             code = response.get("error") if isinstance(response, SlackResponse) else None
-            raise SlackRefused(method, str(code or type(error).__name__)) from error
+            nothing_done = bool(code) and code not in _PERHAPS_DONE
+            raise SlackRefused(method, str(code or type(error).__name__), nothing_done=nothing_done) from error
         except (OSError, HTTPException) as error:
             raise SlackRefused(method, type(error).__name__) from error
         return data if isinstance(data, Mapping) else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apps.slack.blocks import Shareable, shared_blocks
-from apps.slack.client import Slack
+from apps.slack.client import Slack, SlackRefused
 from apps.slack.deliveries import Deliveries
 from core.answers import Answer
 from core.errors import FootnoteError, NotFound
@@ -71,7 +71,12 @@ class Sharing:
         if not self.deliveries.settle(claim):
             return ALREADY
         blocks = shared_blocks(answer, self.public_url, account.user_id)
-        self.slack.post(shareable.channel, _NOTICE, blocks, shareable.thread_ts)
+        try:
+            self.slack.post(shareable.channel, _NOTICE, blocks, shareable.thread_ts)
+        except SlackRefused as error:
+            if error.nothing_done:
+                self.deliveries.release(claim)
+            raise
         return SHARED
 
     def _decided(

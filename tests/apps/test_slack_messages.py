@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from slack_double import BOT_TOKEN, SlackDouble, reached_from, slack_double
 from slack_home import PUBLIC_URL, SlackHome, slack_home, slack_settings
+from worst_outputs import worst_outputs
 
 from apps.slack.blocks import Shareable, answer_blocks, buttons, document_url, question_blocks, shared_blocks
 from apps.slack.client import Slack, web_client
@@ -45,6 +46,8 @@ FORMS = (
     "[1](https://{}/x)",
 )
 AROUND = ("{}", "The price is {}, they say.", "({})", "`{}` [1]")
+TOGETHER = 10
+"""Answers in one message: as many as fit, since each message is a request."""
 WORST = [around.format(form.format(host)) for form, host, around in itertools.product(FORMS, HOSTS, AROUND)]
 
 
@@ -95,6 +98,22 @@ def test_nothing_becomes_a_link_or_an_image_but_the_cited_documents(slack: Slack
         cited = {document_url(PUBLIC_URL, answer.citations[0])}
         assert reached_from(question) == set(), text
         assert reached_from(private) == reached_from(public) == cited, text
+
+
+def test_none_of_five_thousand_worst_outputs_of_a_model_reaches_anything_but_the_cited_documents(
+    slack: SlackDouble, client: Slack
+) -> None:
+    outputs = list(worst_outputs(5_000))
+    wrong = []
+    for at in range(0, len(outputs), TOGETHER):
+        answers = [answer_of(text) for text in outputs[at : at + TOGETHER]]
+        client.post("CTEAM", "An answer.", [block for one in answers for block in answer_blocks(one, PUBLIC_URL)])
+        cited = {document_url(PUBLIC_URL, one.citations[0]) for one in answers}
+        if (reached := reached_from(slack.messages[-1])) != cited:
+            wrong.append(reached - cited)
+
+    assert len(set(outputs)) > 4_500
+    assert wrong == []
 
 
 def test_the_double_sees_each_of_the_worst_where_nobody_disarms_it(slack: SlackDouble, client: Slack) -> None:

@@ -12,6 +12,7 @@ from slack_home import ABOUT_LEAVE, ABOUT_MERGER, SECRET, SlackHome, slack_home,
 
 from apps.slack import sharing
 from apps.slack.blocks import parse_shareable
+from apps.slack.bot import FAILED
 from core.principals import Principal, parse_principal
 from governance.slack_accounts import SlackUser
 
@@ -180,6 +181,19 @@ def test_pressing_twice_or_a_replayed_press_shares_once(bot: SlackHome) -> None:
     assert shared(bot, answer)[1] == sharing.SHARED
 
     assert shared(bot, answer) == ([], sharing.ALREADY)
+
+
+@pytest.mark.parametrize(("word", "then"), [("restricted_action", sharing.SHARED), ("internal_error", sharing.ALREADY)])
+def test_what_slack_refused_may_be_shared_again_and_what_it_may_have_posted_may_not(
+    bot: SlackHome, word: str, then: str
+) -> None:
+    answer = answered(bot, ABOUT_LEAVE)
+    bot.slack.failing["chat.postMessage"] = word
+
+    assert shared(bot, answer) == ([], FAILED)
+
+    bot.slack.failing.clear()
+    assert shared(bot, answer)[1] == then
 
 
 def test_nobody_shares_the_answer_of_another(bot: SlackHome) -> None:
