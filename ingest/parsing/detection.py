@@ -53,6 +53,10 @@ TEXT_SUFFIXES = {
     ".log": PLAIN,
     ".rst": PLAIN,
     ".adoc": PLAIN,
+    ".asciidoc": PLAIN,
+    ".vtt": PLAIN,
+    ".srt": PLAIN,
+    ".tex": PLAIN,
     ".org": PLAIN,
     ".csv": CSV,
     ".tsv": TSV,
@@ -69,7 +73,7 @@ _BINARY_KINDS = {
     PDF: (".pdf",),
     DOCX: (".docx", ".docm", ".dotx", ".dotm"),
     XLSX: (".xlsx", ".xlsm", ".xltx", ".xltm"),
-    PPTX: (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx"),
+    PPTX: (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"),
     ODT: (".odt", ".ott"),
     ODS: (".ods", ".ots"),
     ODP: (".odp", ".otp"),
@@ -116,6 +120,7 @@ _MAIL_START = re.compile(
     r"((received|return-path|from|to|date|subject|mime-version|message-id|content-type)\s*:.*\r?\n){2}", re.I
 )
 _XML_START = re.compile(r"\s*<\?xml\s")
+_BLANK = b"\x00 \t\r\n\xef\xbb\xbf"
 _CSV_ROWS = 20
 _MIMETYPE_BYTES = 256
 
@@ -138,10 +143,12 @@ def detect(data: bytes, name: str) -> str:
 
 
 def _detect(data: bytes, name: str) -> str:
-    if not data.strip(b"\x00 \t\r\n\xef\xbb\xbf"):
+    if not data.strip(_BLANK):
         raise UnreadableDocument("empty", "The file is empty; there is nothing to index.")
     # Acrobat and PDFium accept the header anywhere in the first 1024 bytes (ISO 32000-1, Annex H, note 13).
-    if b"%PDF-" in data[:1024] and not _is_markup(data):
+    # Text may speak of it.
+    begins = data[:1024].lstrip(_BLANK)
+    if b"%PDF-" in begins and (begins.startswith(b"%PDF-") or not looks_like_text(data)):
         return PDF
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _detect_zip(data)
@@ -158,10 +165,6 @@ def _detect(data: bytes, name: str) -> str:
     if not looks_like_text(data):
         raise _unsupported("binary data of no known kind; only documents with text are read")
     return _detect_text(data, name)
-
-
-def _is_markup(data: bytes) -> bool:
-    return data.lstrip()[:1] == b"<"
 
 
 def _detect_zip(data: bytes) -> str:

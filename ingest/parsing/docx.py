@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import docx
 from docx.document import Document
 from docx.opc.exceptions import PackageNotFoundError
+from docx.oxml import parse_xml
 from docx.oxml.ns import qn
 from docx.oxml.xmlchemy import BaseOxmlElement
 from docx.styles.style import BaseStyle
@@ -34,6 +35,8 @@ _NOT_SHOWN = frozenset(
         _FALLBACK,
     )
 )
+# The parts that hold notes, by the end of their relation's type, and what refers to a note in each.
+_NOTES = {"footnotes": qn("w:footnoteReference"), "endnotes": qn("w:endnoteReference")}
 _HEADING_STYLE = re.compile(r"heading (\d)", re.I)
 _CODE_STYLE = re.compile(r"\b(source ?)?code\b|preformatted|verbatim", re.I)
 _STYLE_DEPTH = 10
@@ -41,14 +44,15 @@ _LIST_STYLE = re.compile(r"^list", re.I)
 
 
 def parse_docx(data: bytes) -> Parsed:
-    """Headings by style or outline level, list items, paragraphs, tables and text boxes, in document order.
+    """Headings by style or outline level, list items, paragraphs, tables, text boxes and notes, in document order.
 
-    Merged cells are read once. Headers and footers are read only where the body holds nothing.
+    A note follows the paragraph or the table that refers to it. Merged cells are read once. Headers and footers are
+    read only where the body holds nothing.
     Raises `UnreadableDocument`: "hostile" for decompression bombs and document type declarations, "encrypted",
     "malformed", "empty".
     """
     document = _open(data)
-    reader = _Reader(Assembly(), _styles(document), Numbering.of(document))
+    reader = _Reader(Assembly(), _styles(document), Numbering.of(document), _notes(document))
     reader.flow(document.element.body)
     if not reader.assembly.blocks:
         for section in document.sections:
@@ -63,6 +67,17 @@ def _open(data: bytes) -> Document:
         return docx.Document(io.BytesIO(vetted_package(data)))
     except (*DAMAGE, PackageNotFoundError) as error:
         raise damaged("Word document", "Word", error) from error
+
+
+def _notes(document: Document) -> dict[tuple[str, str], BaseOxmlElement]:
+    """Footnotes and endnotes, by the element that refers to them and their id."""
+    notes: dict[tuple[str, str], BaseOxmlElement] = {}
+    for relation in document.part.rels.values():
+        kind = relation.reltype.rpartition("/")[2]
+        if kind in _NOTES and not relation.is_external:
+            root = parse_xml(relation.target_part.blob)
+            notes |= {(_NOTES[kind], note.get(qn("w:id"), "")): note for note in root}
+    return notes
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,8 @@ class _Reader:
     assembly: Assembly
     styles: dict[str, _Style]
     numbering: Numbering
+    notes: dict[tuple[str, str], BaseOxmlElement]
+    """Those that nothing read so far refers to."""
     title: str = ""
     code: list[str] = field(default_factory=list)
 
@@ -157,6 +174,14 @@ class _Reader:
             self.title = text
         for box in _text_boxes(paragraph):
             self.flow(box)
+        self._add_notes(paragraph)
+
+    def _add_notes(self, element: BaseOxmlElement) -> None:
+        for reference in element.iter(*_NOTES.values()):
+            is_shown = next(reference.iterancestors(*_NOT_SHOWN), None) is None
+            note = self.notes.pop((reference.tag, reference.get(qn("w:id"), "")), None) if is_shown else None
+            if note is not None:
+                self.flow(note)
 
     def _label(self, paragraph: BaseOxmlElement, style: _Style) -> tuple[bool, str]:
         """Whether a paragraph belongs to a list, and its number with a space, if it is numbered."""
@@ -192,6 +217,7 @@ class _Reader:
             return
         lines = [table_row([_cell_text(cell) for cell in row]) for row in rows]
         self.assembly.add(BlockKind.TABLE, "\n".join(line for line in lines if line))
+        self._add_notes(table)
 
 
 def _outline_level(paragraph: BaseOxmlElement) -> int | None:
@@ -205,7 +231,7 @@ def _shown(element: BaseOxmlElement) -> Iterator[str]:
     """The text of a paragraph as it is shown; text boxes are left to `_text_boxes`."""
     for child in element:
         tag = child.tag
-        if tag in _NOT_SHOWN or tag == qn("w:txbxContent"):
+        if tag in _NOT_SHOWN or tag == qn("w:txbxContent") or _is_hidden(child):
             continue
         if tag in (qn("w:t"), f"{_MATH}t"):
             yield child.text or ""
@@ -217,6 +243,12 @@ def _shown(element: BaseOxmlElement) -> Iterator[str]:
             yield "-"
         else:
             yield from _shown(child)
+
+
+def _is_hidden(run: BaseOxmlElement) -> bool:
+    """Whether a run is formatted as hidden text."""
+    hidden = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
+    return hidden is not None and hidden.get(qn("w:val"), "true") not in ("0", "false", "off")
 
 
 def _text_boxes(element: BaseOxmlElement) -> Iterator[BaseOxmlElement]:

@@ -88,6 +88,9 @@ PICTURE = b"\x89PNG\r\n\x1a\n" + NOISE
         (b"\xff\xd8\xff\xe0" + NOISE, "scan.png", JPEG),
         (b"RIFF\x10\x00\x00\x00WEBPVP8 " + NOISE, "photo.webp", WEBP),
         (b"padded" + bytes(64) + b"text", "nul.txt", PLAIN),
+        (b"A file begins with %PDF-1.7 and its version.", "notes.txt", PLAIN),
+        (b"HTTP/1.1 200 OK\r\n\r\n%PDF-1.7\n" + NOISE, "saved", PDF),
+        (b"WEBVTT\n\n00:01.000 --> 00:02.000\nGood morning.", "call.vtt", PLAIN),
     ],
 )
 def test_content_decides_and_the_name_only_among_kinds_of_text(data: bytes, name: str, media_type: str) -> None:

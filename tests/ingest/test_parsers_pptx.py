@@ -9,6 +9,7 @@ import pytest
 from archives import rewritten, with_member
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
+from pptx.opc.constants import CONTENT_TYPE as CT
 from pptx.presentation import Presentation
 from pptx.util import Inches
 
@@ -141,6 +142,23 @@ def test_the_texts_of_a_diagram_are_read_and_those_of_a_linked_file_are_not_soug
 def test_macros_and_pictures_are_carried_by_and_never_opened() -> None:
     data = with_member(saved(review()), "ppt/vbaProject.bin", b"Sub AutoOpen()")
     assert parse_pptx(data).text == parse_pptx(saved(review())).text
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/vnd.ms-powerpoint.presentation.macroEnabled.main+xml",
+        "application/vnd.ms-powerpoint.slideshow.macroEnabled.main+xml",
+        "application/vnd.openxmlformats-officedocument.presentationml.slideshow.main+xml",
+        "application/vnd.openxmlformats-officedocument.presentationml.template.main+xml",
+    ],
+)
+def test_shows_templates_and_presentations_with_macros_read_like_presentations(media_type: str) -> None:
+    plain = saved(review())
+    other = rewritten(plain, lambda _, content: content.replace(CT.PML_PRESENTATION_MAIN.encode(), media_type.encode()))
+
+    assert other != plain
+    assert parse_pptx(other) == parse_pptx(plain)
 
 
 def test_a_presentation_that_declares_entities_is_hostile() -> None:
