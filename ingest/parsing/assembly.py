@@ -30,7 +30,7 @@ class Assembly:
         """Append one block of `text`, cleaned; a block without a visible character is left out."""
         text = clean_text(text.translate(_SHOWS_NOTHING))
         text = text.strip("\n").rstrip() if kind is BlockKind.CODE else text.strip()
-        if not text or text.isspace():
+        if not any(character.isprintable() and not character.isspace() for character in text):
             return
         separator = self._separator(kind)
         start = self.length + len(separator)

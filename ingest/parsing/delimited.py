@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 
 from core.documents import BlockKind, Parsed
@@ -12,13 +13,17 @@ from ingest.parsing.assembly import Assembly, table_row
 from ingest.parsing.charsets import decode
 
 _SAMPLE_LINES = 50
-_CELL_CHARACTERS = 16 * 1024 * 1024
+# Under a wrong delimiter a whole line is one cell, and Python's own limit of 131,072 characters is soon passed.
+csv.field_size_limit(16 * 1024 * 1024)
+# The line with which Excel is told the delimiter; Excel does not show it.
+_SEPARATOR = re.compile(r"\s*sep=(.)\s*\n", re.IGNORECASE)
 
 
 def parse_csv(data: bytes) -> Parsed:
     """One table; the delimiter among `, ; tab |` is the one whose columns agree best. Raises `UnreadableDocument`."""
     text = decode(data)
-    return _parse(text, _delimiter(text), "text/csv")
+    told = _SEPARATOR.match(text)
+    return _parse(text[told.end() :], told[1], "text/csv") if told else _parse(text, "", "text/csv")
 
 
 def parse_tsv(data: bytes) -> Parsed:
@@ -27,9 +32,9 @@ def parse_tsv(data: bytes) -> Parsed:
 
 
 def _parse(text: str, delimiter: str, media_type: str) -> Parsed:
-    csv.field_size_limit(_CELL_CHARACTERS)
+    lines = io.StringIO(text, newline="")
     try:
-        rows = [table_row(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+        rows = [table_row(row) for row in csv.reader(lines, delimiter=delimiter or _delimiter(text))]
     except csv.Error as error:
         raise UnreadableDocument("malformed", f"The table cannot be read ({error}); export it again.") from error
     assembly = Assembly()

@@ -95,7 +95,7 @@ def _contents(archive: zipfile.ZipFile, package: Element, base: str, names: froz
         if "nav" in item.get("properties", "").split():
             entries = _nav_entries(archive.read(member))
         elif item.get("media-type") == "application/x-dtbncx+xml":
-            entries = _ncx_entries(xml_tree(archive.read(member)))
+            entries = _ncx_entries(archive.read(member))
         else:
             continue
         for href, title in entries:
@@ -108,7 +108,14 @@ def _nav_entries(page: bytes) -> list[tuple[str, str]]:
     return [(link.attributes.get("href") or "", " ".join(link.text().split())) for link in links]
 
 
-def _ncx_entries(ncx: Element) -> list[tuple[str, str]]:
+def _ncx_entries(page: bytes) -> list[tuple[str, str]]:
+    """The entries of an EPUB 2 `ncx`; none where its XML is damaged, since the chapters are read without it."""
+    try:
+        ncx = xml_tree(page)
+    except UnreadableDocument as failure:
+        if failure.verdict != "malformed":
+            raise
+        return []
     entries = []
     for point in ncx.iter():
         if local_name(point) == "navPoint":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -19,6 +20,8 @@ _TABLE_COLUMNS = 12
 _LONG_VALUE_CHARACTERS = 200
 # What fits on one screen is one block, however it nests.
 _BLOCK_LINES = 24
+# Not all that `splitlines` takes for one: the strings of JSON may hold U+2028.
+_LINE_END = re.compile(r"\r\n?|\n")
 
 
 def parse_json(data: bytes) -> Parsed:
@@ -32,7 +35,7 @@ def parse_json(data: bytes) -> Parsed:
     except json.JSONDecodeError as error:
         if "Extra data" in error.msg:
             return _parse_lines(text)
-        raise _malformed(error) from error
+        raise _malformed(error.lineno, error.colno) from error
     assembly = Assembly()
     _add(assembly, value, "")
     return assembly.parsed(JSON, title=_title(value))
@@ -44,19 +47,20 @@ def parse_json_lines(data: bytes) -> Parsed:
 
 
 def _parse_lines(text: str) -> Parsed:
-    try:
-        records = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except json.JSONDecodeError as error:
-        raise _malformed(error) from error
+    records = []
+    for number, line in enumerate(_LINE_END.split(text), start=1):
+        try:
+            if line.strip():
+                records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise _malformed(number, error.colno) from error
     assembly = Assembly()
     _add(assembly, records, "")
     return assembly.parsed(JSON_LINES)
 
 
-def _malformed(error: json.JSONDecodeError) -> UnreadableDocument:
-    return UnreadableDocument(
-        "malformed", f"The JSON is damaged at line {error.lineno}, column {error.colno}; export it again."
-    )
+def _malformed(line: int, column: int) -> UnreadableDocument:
+    return UnreadableDocument("malformed", f"The JSON is damaged at line {line}, column {column}; export it again.")
 
 
 def _title(value: Any) -> str:

@@ -125,6 +125,9 @@ class _Parts:
             options.append(option)
             self.attached += [part for part in option.attached if _is_attachment(part)]
         readable = [option.shown for option in options if any(_text(part).strip() for part in option.shown)]
+        if not readable:
+            # An invitation alone, say: what cannot be shown is at least named.
+            self.attached += [part for option in options for part in option.attached if not _is_attachment(part)]
         plain = [shown for shown in readable if shown[0].get_content_type() == "text/plain"]
         self.shown += (plain or readable[::-1] or [[]])[0]
 

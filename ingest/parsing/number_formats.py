@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 # Colours, conditions and locales in brackets, the space of a width (`_x`), a filler (`*x`).
 _NOT_PRINTED = re.compile(r"\[(?!\$)[^\]]*\]|_.|\*.")
@@ -14,6 +15,8 @@ _PARTS = re.compile(
 )
 # Excel's own width of a number in the format General.
 _GENERAL_DIGITS = 11
+_DECIMALS = 30  # the most that Excel shows
+_EXACTLY = Context(prec=400)  # the largest float with all of them
 
 
 def shown(value: object, number_format: str) -> str:
@@ -48,7 +51,8 @@ def _number(value: float, number_format: str) -> str:
         # A section of its own says how less than nothing looks, parentheses say, and no sign is added.
         return _in_section(-value, sections[1])
     section = sections[2] if value == 0 and len(sections) > 2 else sections[0]
-    return ("-" if value < 0 else "") + _in_section(abs(value), section)
+    text = _in_section(abs(value), section)
+    return f"-{text}" if value < 0 and any(digit in text for digit in "123456789") else text
 
 
 def _in_section(value: float, section: str) -> str:
@@ -60,19 +64,23 @@ def _in_section(value: float, section: str) -> str:
         # General, text, fractions, and a date's letters on what is no date.
         return _general(value)
     percent = any(group == "other" and text == "%" for group, text in parts)
-    number = _digits(value * 100 if percent else value, digits[0])
+    # In decimals, as Excel does it: 28.5 % of a float is a little less, and a half is rounded up.
+    exact = Decimal(repr(value)) * (100 if percent else 1)
+    number = _digits(exact, digits[0]) if exact.is_finite() else _general(value)
     printed = (number if group == "digits" else text.strip('"') if group == "quoted" else text for group, text in parts)
     return "".join(printed).strip()
 
 
-def _digits(value: float, pattern: str) -> str:
+def _digits(value: Decimal, pattern: str) -> str:
     if "E" in pattern:
-        return f"{value:.{pattern.partition('.')[2].partition('E')[0].count('0')}E}"
+        return f"{float(value):.{pattern.partition('.')[2].partition('E')[0].count('0')}E}"
     # A comma after the last digit divides by a thousand.
     bare = pattern.rstrip(",")
     whole, _, fraction = bare.partition(".")
     grouping = "," if "," in whole else ""
-    text = f"{value / 1000 ** (len(pattern) - len(bare)):{grouping}.{len(fraction)}f}"
+    scaled = value.scaleb(-3 * (len(pattern) - len(bare)), _EXACTLY)
+    decimals = min(len(fraction), _DECIMALS)
+    text = f"{scaled.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _EXACTLY):{grouping}.{decimals}f}"
     optional = len(fraction) - len(fraction.rstrip("#?"))
     for _ in range(optional):
         text = text.removesuffix("0")

@@ -16,6 +16,7 @@ class ParserPool:
         self._open = open_parser
         self._idle: list[SandboxedParser] = []
         self._lock = threading.Lock()
+        self._closed = False
 
     @contextmanager
     def borrowed(self) -> Iterator[SandboxedParser]:
@@ -26,11 +27,16 @@ class ParserPool:
             yield parser
         finally:
             with self._lock:
-                self._idle.append(parser)
+                over = self._closed
+                if not over:
+                    self._idle.append(parser)
+            if over:
+                parser.close()
 
     def close(self) -> None:
-        """End the parsers that are idle."""
+        """End the parsers that are idle now, and each that is out when it comes back."""
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
         for parser in idle:
             parser.close()

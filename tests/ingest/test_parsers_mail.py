@@ -60,6 +60,16 @@ def test_of_two_alternatives_the_plain_text_is_read_and_the_html_where_that_is_b
     assert [one.name for one in parsed.attachments] == ["t.csv"]
 
 
+def test_an_alternative_that_no_client_shows_is_an_attachment_where_it_is_the_only_one() -> None:
+    def invitation(words: str) -> list[str]:
+        made = message(body=words)
+        made.add_alternative("BEGIN:VCALENDAR", subtype="calendar")
+        return [one.name for one in read(made).attachments]
+
+    assert invitation(" ") == ["attachment.ics"]
+    assert invitation("You are invited.") == []
+
+
 @pytest.mark.parametrize(
     ("charset", "encoded"), [("iso-8859-1", "latin-1"), ("x-unknown", "utf-8"), ("utf-8", "cp1252")]
 )

@@ -188,6 +188,10 @@ def test_an_older_book_takes_its_missing_headings_from_its_map() -> None:
     }
     assert (HEADING, "From the map") in blocks(parse_epub(zipped(members)))
 
+    damaged = parse_epub(zipped(members | {"content/ncx.ncx": NCX.replace("</text>", "& more</text>")}))
+    assert "Second chapter." in damaged.text
+    assert "From the map" not in damaged.text
+
 
 def test_a_locked_book_is_encrypted_and_one_with_obfuscated_fonts_is_not() -> None:
     def with_method(algorithm: str) -> bytes:

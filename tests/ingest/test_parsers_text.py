@@ -161,6 +161,23 @@ def test_a_table_in_text_keeps_a_row_on_a_line_whatever_its_delimiter(delimiter:
     assert texts(parsed) == [(TABLE, 'name | city | note\nAna | Rome | says "hi, all"; twice or more\nBen |  | x')]
 
 
+def test_a_row_longer_than_pythons_own_limit_is_read() -> None:
+    parsed = parse_csv(b"id,page\n1," + b"word " * 40_000)
+
+    assert len(parsed.text) > 131_072
+
+
+def test_the_line_that_tells_excel_the_delimiter_is_obeyed_and_not_shown() -> None:
+    assert parse_csv(b"sep=;\r\na,b;c\r\n1,5;2\r\n").text == "a,b | c\n1,5 | 2"
+
+
+@pytest.mark.parametrize("parse", [parse_plain_text, parse_markdown, parse_csv])
+def test_characters_that_nobody_sees_are_no_text(parse: object) -> None:
+    with pytest.raises(UnreadableDocument) as failure:
+        parse("\u200b\u2060 \u00a0\n\ufeff".encode())  # type: ignore[operator]
+    assert failure.value.verdict == "empty"
+
+
 def test_tabs_part_the_cells_of_tsv_only() -> None:
     assert parse_tsv(b"a,b\tc\n1,2\t3\n").text == "a,b | c\n1,2 | 3"
 

@@ -53,6 +53,14 @@ def test_lines_of_json_are_records_of_their_own_under_either_name() -> None:
     assert blocks(parse_json(lines)) == expected
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_of_json_ends_where_json_says_and_a_damaged_one_is_named(end: str) -> None:
+    record = '{"q": "one\u2028two"}'
+    assert "one" in parse_json_lines(end.join((record, record)).encode()).text
+    with pytest.raises(UnreadableDocument, match=r"line 3, column 2\b"):
+        parse_json_lines(end.join((record, record, "{bad")).encode())
+
+
 VALUES = st.recursive(
     st.text(st.characters(categories=("L", "N")), min_size=1) | st.integers() | st.booleans(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text("abc", min_size=1), inner),
