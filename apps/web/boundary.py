@@ -51,6 +51,7 @@ class Boundary:
             await self._app(scope, receive, send)
             return
         began, request_id, reply = time.perf_counter(), uuid.uuid4().hex, _Reply()
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -21,8 +21,8 @@ from core.errors import FootnoteError, Transient
 
 # A line that says nothing keeps proxies from closing the connection while a model thinks.
 HEARTBEAT_SECONDS = 10.0
-# Who takes no byte for so long is gone.
-STALL_SECONDS = 5.0
+# Who takes no byte for so long, all buffers in between being full, is gone: the writing ends within a second.
+STALL_SECONDS = 0.75
 _POLL_SECONDS = 0.25
 _AHEAD = 8
 """How many events of one answer wait for its reader."""
@@ -45,6 +45,7 @@ class ServerEvent:
 
 
 Events = Generator[ServerEvent, None, None]
+_BUSY = "Too many answers are being written at this moment. Try again in a few seconds."
 _places = threading.BoundedSemaphore(_MOST)
 
 
@@ -54,13 +55,17 @@ class Making:
     def __init__(self, events: Events, cancel: Cancellation) -> None:
         """Starts at once; raises `Transient` when too many are being made."""
         if not _places.acquire(blocking=False):
-            raise Transient("Too many answers are being written at this moment. Try again in a few seconds.")
+            raise Transient(_BUSY)
         self.cancel = cancel
         self._loop = asyncio.get_running_loop()
         self._made: asyncio.Queue[ServerEvent | Exception | None] = asyncio.Queue()
         self._room = threading.Semaphore(_AHEAD)
         run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self._make, events), name="footnote-answer", daemon=True).start()
+        try:
+            threading.Thread(target=run, args=(self._make, events), name="footnote-answer", daemon=True).start()
+        except RuntimeError as error:  # the system has no thread left
+            _places.release()
+            raise Transient(_BUSY) from error
 
     async def next(self, limit_s: float | None = None) -> ServerEvent | None:
         """The next event, None after the last; raises what the making raised, and `TimeoutError`."""
@@ -165,6 +170,9 @@ async def first(making: Making, request: Request) -> ServerEvent:
         except TimeoutError:
             if await request.is_disconnected():
                 making.cancel.cancel()
+        except asyncio.CancelledError:
+            making.cancel.cancel()  # the server is being stopped
+            raise
         else:
             if event is None:
                 raise Transient("Nobody waits for this answer any more.")

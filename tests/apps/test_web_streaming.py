@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+from fastapi import Request
 from live_home import (
     PATIENCE_SECONDS,
     Held,
@@ -23,7 +26,8 @@ from live_home import (
 from web_home import bearer
 
 from apps.web import streaming
-from core.errors import AuditUnavailable
+from core.cancellation import Cancellation
+from core.errors import AuditUnavailable, Transient
 from core.principals import parse_principal
 from governance.audit import Entry, Kind
 
@@ -177,10 +181,8 @@ def test_who_waits_for_the_whole_and_hangs_up_ends_the_writing_too(live: LiveHom
     assert until(lambda: live.ending() == "left")
 
 
-def test_who_reads_nothing_ends_the_writing_and_holds_no_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streaming, "STALL_SECONDS", 2.0)
+def test_who_reads_nothing_ends_the_writing_and_holds_no_thread(tmp_path: Path) -> None:
+    assert streaming.STALL_SECONDS < 1.0
     handbook = [
         f"Rule {number} of the handbook says that desk {number} belongs to team {number}." for number in range(400)
     ]
@@ -271,6 +273,8 @@ def test_what_fails_later_is_told_by_a_last_event(
     assert [name for name, _ in heard] == ["passages", "error"]
     assert (heard[1][1]["status"], heard[1][1]["code"]) == (status, code)
     assert "confidential" not in str(heard)
+    if code == "internal":
+        assert re.search("under request [0-9a-f]{32}", heard[1][1]["detail"])
 
 
 def test_more_answers_than_there_are_places_for_are_put_off(
@@ -292,6 +296,43 @@ def test_more_answers_than_there_are_places_for_are_put_off(
     assert until(lambda: not answers_being_made())
     with live.asked(ana, QUESTION) as answer:
         assert list(answer)[-1][0] == "done"
+
+
+def test_an_answer_for_which_the_system_has_no_thread_is_put_off_and_takes_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def begin() -> None:
+        streaming.Making((one for one in ()), Cancellation())
+
+    monkeypatch.setattr(streaming, "_places", places := threading.BoundedSemaphore(1))
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+    with pytest.raises(Transient):
+        asyncio.run(begin())
+    assert places.acquire(blocking=False)
+
+
+def test_a_server_that_is_stopped_ends_the_making_of_what_it_waits_for() -> None:
+    cancel = Cancellation()
+
+    def nothing_yet() -> Iterator[streaming.ServerEvent]:
+        cancel.wait(PATIENCE_SECONDS)
+        yield from ()
+
+    async def stop_while_waiting() -> None:
+        making = streaming.Making(cast(streaming.Events, nothing_yet()), cancel)
+        waiting = asyncio.create_task(streaming.first(making, cast(Request, None)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(stop_while_waiting())
+
+    assert cancel.cancelled
+    assert until(lambda: not answers_being_made())
 
 
 def test_sixty_four_streams_at_once_all_end_with_the_same_answer(live: LiveHome, ana: str) -> None:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -78,7 +79,7 @@ async def chat(request: Request, body: ChatBody, home: OpenHome, caller: Caller,
         making = Making(reply.whole(), reply.writing.cancel)
         return JSONResponse((await first(making, request)).data)
     making = Making(reply.streamed(), reply.writing.cancel)
-    return EventStream(making, await first(making, request), _told)
+    return EventStream(making, await first(making, request), partial(_told, request.state.request_id))
 
 
 @dataclass(frozen=True)
@@ -128,19 +129,23 @@ def _models(home: Home) -> list[str]:
     return list(dict.fromkeys([MODEL, home.ask.answerer.model]))
 
 
-def _told(error: Exception) -> list[ServerEvent]:
+def _told(request_id: str, error: Exception) -> list[ServerEvent]:
     """What went wrong after the head, as OpenAI's clients expect it within a stream."""
     if isinstance(error, FootnoteError):
-        return [ServerEvent(None, json.loads(bytes(_refusal(error).body)))]
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return [ServerEvent(None, error_json("Something failed inside; the log has more.", status, "internal"))]
+        shown = _refusal(error)
+    else:
+        shown = _in_their_shape(problems.unexpected_problem(request_id))
+    return [ServerEvent(None, json.loads(bytes(shown.body)))]
 
 
 def _refusal(error: FootnoteError | RequestValidationError | HTTPException) -> JSONResponse:
     """An error as the problem document it would be elsewhere, in OpenAI's shape."""
     if isinstance(error, Refused):
         return JSONResponse(error_json(str(error), error.status, error.code, error.param), error.status)
-    shown = problems.problem_of(error)
+    return _in_their_shape(problems.problem_of(error))
+
+
+def _in_their_shape(shown: JSONResponse) -> JSONResponse:
     told = json.loads(bytes(shown.body))
     status = HTTPStatus(shown.status_code)
     if status is HTTPStatus.UNPROCESSABLE_ENTITY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -48,7 +49,7 @@ async def ask(request: Request, body: AskBody, home: OpenHome, caller: Caller, m
         making = Making(_whole(home, body, caller, metrics, writing), writing.cancel)
         return JSONResponse((await first(making, request)).data)
     making = Making(_streamed(home, body, caller, metrics, writing), writing.cancel)
-    return EventStream(making, await first(making, request), _told)
+    return EventStream(making, await first(making, request), partial(_told, request.state.request_id))
 
 
 def _whole(home: Home, body: AskBody, caller: Identity, metrics: Metrics, writing: Writing) -> Events:
@@ -80,7 +81,7 @@ def _streamed(home: Home, body: AskBody, caller: Identity, metrics: Metrics, wri
                     yield ServerEvent("done", answer_json(answer))
 
 
-def _told(error: Exception) -> list[ServerEvent]:
+def _told(request_id: str, error: Exception) -> list[ServerEvent]:
     """What went wrong after the head, as the problem document it would have been."""
-    shown = footnote_problem(error) if isinstance(error, FootnoteError) else unexpected_problem("of this answer")
+    shown = footnote_problem(error) if isinstance(error, FootnoteError) else unexpected_problem(request_id)
     return [ServerEvent("error", json.loads(bytes(shown.body)))]
