@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.errors import Transient
 from core.principals import EVERYONE, Principal
 from core.settings import Settings
 from evaluation.bench.dictation import SENTENCES, Dictated, Heard, question, read_raw, write_documents
@@ -41,19 +42,23 @@ def run_answer(served: Served | None = None) -> BenchReport:
     Both have the model write the same text (`dictation`), so that every sentence is really checked and shown. Without
     `served` a tiny Llama on this processor is started, where a vLLM is installed.
     """
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footnote-bench-")))
-        server = served or stack.enter_context(tiny_vllm(folder))
-        if server is None:
-            error = "no vLLM here: name one that runs with --url, or install one as `make test` does"
-            return BenchReport("answer", this_machine(), (Row("footnote", error=error),), ())
-        settings = Settings(
-            home=folder / "home", vllm_urls=server.url, vllm_api_key=server.key, vllm_model=server.model
-        )
-        init_home(settings)
-        with open_home(settings) as home:
-            sides = _sides(home, server, folder)
-            waits, rates = _waits(sides), _rates(sides)
+    try:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footnote-bench-")))
+            server = served or stack.enter_context(tiny_vllm(folder))
+            if server is None:
+                raise Transient("no vLLM here: name one that runs with --url, or install one as `make test` does")
+            return _measured(server, folder)
+    except Transient as error:
+        return BenchReport("answer", this_machine(), (Row("vLLM", error=str(error)),), ())
+
+
+def _measured(server: Served, folder: Path) -> BenchReport:
+    settings = Settings(home=folder / "home", vllm_urls=server.url, vllm_api_key=server.key, vllm_model=server.model)
+    init_home(settings)
+    with open_home(settings) as home:
+        sides = _sides(home, server, folder)
+        waits, rates = _waits(sides), _rates(sides)
     return _report(waits, rates)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 
+from core.errors import Transient
 from wiring.environment import inherited
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -82,4 +83,4 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
             time.sleep(0.3)
         else:
             return
-    raise RuntimeError("vLLM did not start; `footnote vllm` in a terminal says why.")
+    raise Transient("vLLM did not start; `footnote vllm` in a terminal says why.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 from vllm_server import VllmServer
 
 from evaluation.bench import answer, tiny_vllm
+from evaluation.bench.report import Row
 from evaluation.bench.tiny_vllm import Served
 
 
@@ -36,3 +38,12 @@ def test_without_a_vllm_the_bench_says_so_and_claims_nothing(monkeypatch: pytest
     report = answer.run_answer()
 
     assert report.claims == () and "no vLLM here" in (report.rows[0].error or "")
+
+
+def test_a_vllm_that_is_not_there_is_a_row_with_its_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+
+    report = answer.run_answer(Served(nobody))
+
+    assert report.claims == () and report.rows == (Row("vLLM", error="vLLM cannot be reached."),)
