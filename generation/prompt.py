@@ -63,7 +63,8 @@ def build_prompt(question: str, passages: Sequence[Passage], history: Sequence[E
 def marked_regex(passages: int) -> str:
     """What an answer over so many passages looks like, for a model that can be held to a regular expression."""
     number = "|".join(map(str, range(1, passages + 1)))
-    sentence = rf"[A-Z0-9][^\[\]<>\n]{{8,300}}( \[({number})\]){{1,2}}\."
+    # Any script; only a small letter would make it the end of the sentence before it.
+    sentence = rf"[^\[\]<>\sa-z][^\[\]<>\n]{{8,300}}( \[({number})\]){{1,2}}\."
     return rf"({NO_ANSWER}|{sentence}( {sentence}){{0,{MAX_SENTENCES - 1}}})"
 
 

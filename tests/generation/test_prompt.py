@@ -84,7 +84,21 @@ def test_what_does_not_fit_is_left_out_from_the_worst_on() -> None:
 def test_the_enforced_form_holds_marked_sentences_and_the_abstention_only() -> None:
     form = re.compile(marked_regex(3))
 
-    for fine in ("NO ANSWER", "The canteen opens at nine [1].", "It opens at nine [1] [3]. It closes at two [2]."):
+    for fine in (
+        "NO ANSWER",
+        "The canteen opens at nine [1].",
+        "It opens at nine [1] [3]. It closes at two [2].",
+        "Öffnungszeit der Kantine ist neun Uhr [1].",
+        "Столовая открывается в девять [1]. Она закрывается в два [2].",
+        "«Comedor» abre a las nueve [1].",
+        "食堂は九時に開きます [1].",
+    ):
         assert form.fullmatch(fine), fine
-    for wrong in ("It opens at nine.", "It opens at nine [4].", "See <img> for it [1].", "NO ANSWER is given here"):
+    for wrong in (
+        "It opens at nine.",
+        "It opens at nine [4].",
+        "See <img> for it [1].",
+        "it opens at nine [1].",
+        "NO ANSWER is given",
+    ):
         assert not form.fullmatch(wrong), wrong
