@@ -95,7 +95,9 @@ class Settings(BaseSettings):
     slack_teams: str = Field("", description="Ids of the Slack workspaces served, separated by commas; empty: none.")
     slack_api_url: str = Field("https://slack.com/api/", description="Slack's Web API; another one for tests.")
     public_url: str = Field(
-        "", description="Address at which people reach the page, for links in Slack; empty: where it listens."
+        "",
+        description="Address at which people reach the page, for links in Slack and in OpenAI's annotations; empty: "
+        "where it listens, and annotations hold paths.",
     )
     traces_url: str = Field("", description="OpenTelemetry collector for traces (OTLP over HTTP); empty: none sent.")
 

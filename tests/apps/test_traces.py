@@ -33,7 +33,7 @@ def test_a_trace_shows_the_way_of_a_question_and_nothing_that_anybody_wrote(tmp_
     spans = [span for span in sent.spans() if span.trace_id.hex() == TRACE]
 
     names = {span.name for span in spans}
-    assert {"http", "search", "embed", "rank", "gate"} <= names
+    assert {"http", "ask", "search", "embed", "rank", "gate"} <= names
     ids = {span.span_id for span in spans}
     roots = [span for span in spans if span.parent_span_id not in ids]
     assert [(span.name, span.parent_span_id.hex()) for span in roots] == [("http", "00f067aa0ba902b7")] * 2
