@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from core.documents import BlockKind, Parsed
+from core.documents import BlockKind, Parsed, content_hash
 from core.principals import parse_principal
 from core.settings import Settings
 from evaluation.progress import following_ingest, warn
-from evaluation.sets import QuestionSet
+from evaluation.sets import QuestionSet, SetDocument
 from governance.access.rules import AccessLists, Decision
 from ingest.ledger import Ledger
 from ingest.parsing.assembly import Assembly, short_title
@@ -68,13 +69,16 @@ class CorpusRowParser:
 
 @dataclass(frozen=True)
 class _NamedFileParser:
-    """Lets a parser know each file by its own name, whose suffix a set's id may lack."""
+    """Lets a parser know each file by its own name, whose suffix a set's id may lack.
+
+    `file_names` are by the hash of a file's bytes; what a file carries keeps the name that it has there.
+    """
 
     parser: Parser
     file_names: Mapping[str, str]
 
     def parse(self, data: bytes, name: str) -> Parsed:
-        return self.parser.parse(data, self.file_names[name])
+        return self.parser.parse(data, self.file_names.get(content_hash(data), name))
 
     def close(self) -> None:
         self.parser.close()
@@ -83,10 +87,16 @@ class _NamedFileParser:
 def _ingest(home: Home, questions: QuestionSet) -> IngestReport:
     decision = Decision(AccessLists(frozenset({ASKER.grantee})), "evaluation")
     folder = questions.folder.resolve().as_uri()
-    items = [Item(one.id, f"{folder}#{one.id}", decision, one.load) for one in questions.documents]
+    names: dict[str, str] = {}
+
+    def load(one: SetDocument) -> bytes:
+        data = one.load()
+        names[content_hash(data)] = one.file_name
+        return data
+
+    items = [Item(one.id, f"{folder}#{one.id}", decision, partial(load, one)) for one in questions.documents]
     ledger = Ledger(home.catalog, questions.name, folder)
     ledger.register([ASKER.grantee], None)
-    names = {Path(one.id).name: one.file_name for one in questions.documents}
     opened = home.ingestion.open_parser
     ingestion = replace(
         home.ingestion,

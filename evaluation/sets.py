@@ -110,17 +110,20 @@ def read_questions(path: Path) -> tuple[Question, ...]:
 
 
 def read_judgements(file: Path) -> Judgements:
-    """Read `query_id, doc_id, grade` apart by tabs, below one line of column names; raises `WrongUsage`."""
+    """Read `query_id, doc_id, grade` apart by tabs; a first line without a grade names the columns.
+
+    Raises `WrongUsage`.
+    """
     judgements: dict[str, dict[str, float]] = {}
     for number, line in _lines(file):
-        if number == 1:
-            continue
         try:
             question, document, grade = line.split("\t")
             value = float(grade)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
+            if number == 1:
+                continue
             raise _wrong(file, number, "a judgement is query_id, doc_id and a number, apart by tabs")
         judgements.setdefault(question, {})[document] = value
     return judgements

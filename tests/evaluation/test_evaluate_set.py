@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,35 @@ def test_a_file_is_read_as_its_own_name_says_whatever_its_id(tmp_path: Path, opt
     with open_home(options.settings.model_copy(update={"home": tmp_path / "kept"})) as home:
         found = home.gate.documents(ASKER)
     assert [(one.external_id, one.media_type) for one in found] == [("notes of 2026", "text/markdown")]
+
+
+def test_files_whose_ids_end_alike_and_what_a_mail_carries_are_read_by_their_own_names(
+    tmp_path: Path, options: EvalOptions
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "1.md").write_text("Revenue was *nine* million.")
+    (folder / "2.html").write_text("<h1>Costs</h1><p>Legal costs were two million.</p>")
+    mail = EmailMessage()
+    mail["Subject"] = "Minutes"
+    mail.set_content("The minutes are attached.")
+    mail.add_attachment("team,budget\nfirmware,120000\n", subtype="csv", filename="budget.csv")
+    (folder / "3.eml").write_bytes(mail.as_bytes())
+    ids = {"finance/q1": "1.md", "legal/q1": "2.html", "mail": "3.eml"}
+    write_rows(folder / "manifest.jsonl", [{"id": id_, "file": file} for id_, file in ids.items()])
+    write_rows(folder / "queries.jsonl", [{"id": "q", "text": "legal costs"}])
+    write_judgements(folder, [("q", "legal/q1", 1)])
+
+    evaluate(folder, EvalOptions(options.settings, retrieval_only=True, keep_home=tmp_path / "kept"))
+
+    with open_home(options.settings.model_copy(update={"home": tmp_path / "kept"})) as home:
+        found = {one.external_id: one.media_type for one in home.gate.documents(ASKER)}
+    assert found == {
+        "finance/q1": "text/markdown",
+        "legal/q1": "text/html",
+        "mail": "message/rfc822",
+        "mail/budget.csv": "text/csv",
+    }
 
 
 def test_retrieval_only_asks_nothing(tiny: Path, options: EvalOptions) -> None:

@@ -33,6 +33,12 @@ def test_a_line_separator_within_a_string_does_not_end_a_row(folder: Path) -> No
     assert [question.text for question in read_questions(folder)] == ["one\u2028two\u0085three"]
 
 
+def test_judgements_need_no_line_of_column_names(folder: Path) -> None:
+    (folder / "qrels.tsv").write_text("q1\td1\t2\nq1\td2\t0\n", encoding="utf-8")
+
+    assert read_judgements(folder / "qrels.tsv") == {"q1": {"d1": 2.0, "d2": 0.0}}
+
+
 @pytest.mark.parametrize(
     ("file", "content", "line", "cause"),
     [
