@@ -297,7 +297,7 @@ def _withheld(answer: Answer) -> Answer:
 
 def _timed(answer: Answer, asked: _Asked) -> Answer:
     total = _ms_since(asked.began)
-    timings = {"first_token": total, **asked.timings, "total": total}
+    timings = {"retrieve": 0.0, "first_token": total, **asked.timings, "total": total}
     rewritten = asked.query if asked.query != asked.question else None
     return replace(answer, audit_id=asked.audit_id, timings_ms=timings, rewritten_question=rewritten)
 

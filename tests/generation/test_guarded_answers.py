@@ -161,6 +161,7 @@ def test_a_harmful_question_is_refused_before_anything_is_retrieved_and_a_plain_
     assert (refused.abstained, refused.reason, refused.nearest) == (True, "filtered", ())
     assert refused.safety["input"] == [{"category": "harm", "action": "block"}]
     assert refused.safety["action"] == "block"
+    assert set(refused.timings_ms) >= {"retrieve", "first_token", "total"}
     assert desk.kinds(refused.audit_id) == [Kind.INTENT, Kind.RECEIPT]
     assert not [event for event in events if isinstance(event, PassagesFound | SentenceChecked)]
     assert not answered.abstained
