@@ -49,10 +49,19 @@ class Administration:
         with self.home.catalog.write() as session:
             membership.set_members(session, group, members)
 
-    def set_groups(self, groups: Mapping[Grantee, Sequence[Grantee]]) -> None:
-        """Replace the members of several groups at once, all or none; raises `WrongUsage` naming a cycle."""
-        self.record("groups.load", groups={str(group): [str(m) for m in members] for group, members in groups.items()})
+    def load_roster(self, people: Mapping[Grantee, str], groups: Mapping[Grantee, Sequence[Grantee]]) -> None:
+        """Make people known by their names and replace the members of groups, all of it or nothing.
+
+        Who is inactive stays so. Raises `WrongUsage` naming a cycle.
+        """
+        self.record(
+            "groups.load",
+            people={str(user): name for user, name in people.items()},
+            groups={str(group): [str(m) for m in members] for group, members in groups.items()},
+        )
         with self.home.catalog.write() as session:
+            for user, name in people.items():
+                membership.define_user(session, user, name)
             # Emptied first: groups that traded places would look like a cycle half-way.
             for group in groups:
                 membership.set_members(session, group, ())
@@ -81,10 +90,11 @@ class Administration:
         with self.home.catalog.write() as session:
             redaction.unset_policy(session, group)
 
-    def define_user(self, user: Grantee, name: str, active: bool) -> None:
+    def define_user(self, user: Grantee, name: str, active: bool | None) -> membership.UserView:
+        """Make a person known, or change what is given of them: an empty name and None leave what was."""
         self.record("users.set", user=str(user), name=name, active=active)
         with self.home.catalog.write() as session:
-            membership.define_user(session, user, name, active)
+            return membership.define_user(session, user, name, active)
 
     def create_key(
         self, name: str, principal: Principal, scopes: Sequence[str], lifetime: timedelta | None

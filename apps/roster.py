@@ -36,11 +36,13 @@ def read_roster(file: Path) -> Roster:
 
 
 def apply_roster(administration: Administration, roster: Roster) -> None:
-    """Make everybody known and set every group. Groups that the roster does not name stay as they are."""
-    for key, name in roster.people.items():
-        administration.define_user(parse_grantee(f"user:{key}"), name, active=True)
-    parsed: dict[Grantee, list[Grantee]] = {
+    """Make everybody known and set every group, or change nothing where a name makes no sense.
+
+    Groups that the roster does not name stay as they are.
+    """
+    people = {parse_grantee(f"user:{key}"): name for key, name in roster.people.items()}
+    groups: dict[Grantee, list[Grantee]] = {
         parse_grantee(f"group:{name}"): [parse_grantee(member) for member in members]
         for name, members in roster.groups.items()
     }
-    administration.set_groups(parsed)
+    administration.load_roster(people, groups)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,25 +88,28 @@ def list_users(as_json: AsJson = False) -> None:
             rows.add_row(str(view.user), view.name, "yes" if view.active else "no", " ".join(map(str, view.groups)))
         results.print(rows)
 
-    documents = [
-        {"user": str(v.user), "name": v.name, "active": v.active, "groups": [str(g) for g in v.groups]} for v in views
-    ]
-    emit(as_json, documents, render)
+    emit(as_json, [_user_json(view) for view in views], render)
 
 
 @users.command("set")
 def set_user(
     user: UserName,
     name: Annotated[str, typer.Option(help="Display name.")] = "",
-    active: Annotated[bool, typer.Option("--active/--inactive", help="An inactive person reads nothing.")] = True,
+    active: Annotated[
+        bool | None, typer.Option("--active/--inactive", help="An inactive person reads nothing; unset: as it was.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a person known, or change their name, or let them read nothing any more."""
     named = parse_principal(user if user.startswith("user:") else f"user:{user}").grantee
     with opened_home() as home:
-        administration(home).define_user(named, name, active)
-    document = {"user": str(named), "name": name, "active": active}
-    emit(as_json, document, lambda: say(f"{named} is {'active' if active else 'inactive'}."))
+        view = administration(home).define_user(named, name, active)
+    emit(as_json, _user_json(view), lambda: say(f"{named} is {'active' if view.active else 'inactive'}."))
+
+
+def _user_json(view: membership.UserView) -> dict[str, Any]:
+    groups = [str(group) for group in view.groups]
+    return {"user": str(view.user), "name": view.name, "active": view.active, "groups": groups}
 
 
 def _group(name: str) -> Grantee:

@@ -108,13 +108,16 @@ def delete_group(session: Session, group: Grantee) -> None:
     row.defined = False
 
 
-def define_user(session: Session, user: Grantee, name: str = "", active: bool = True) -> None:
-    """Make a person known, or change their display name or whether they are active."""
+def define_user(session: Session, user: Grantee, name: str = "", active: bool | None = None) -> UserView:
+    """Make a person known, or change their display name or whether they are active; what is not given stays."""
     if user.kind is not GranteeKind.USER:
         raise WrongUsage(f"{user} is not a person.")
     bump_epoch(session)
     row = _define(session, user)
-    row.name, row.active = name or row.name, active
+    row.name = name or row.name
+    row.active = row.active if active is None else active
+    session.flush()
+    return _user_view(session, row)
 
 
 def groups(session: Session) -> list[GroupView]:
@@ -126,15 +129,7 @@ def groups(session: Session) -> list[GroupView]:
 def users(session: Session) -> list[UserView]:
     """Every known person, sorted by name."""
     rows = session.scalars(select(GranteeRow).where(GranteeRow.kind == GranteeKind.USER, GranteeRow.defined)).all()
-    found = []
-    for row in sorted(rows, key=as_grantee):
-        in_groups = session.scalars(
-            select(GranteeRow)
-            .join(Membership, Membership.group_id == GranteeRow.id)
-            .where(Membership.member_id == row.id)
-        )
-        found.append(UserView(as_grantee(row), row.name, row.active, tuple(sorted(map(as_grantee, in_groups)))))
-    return found
+    return [_user_view(session, row) for row in sorted(rows, key=as_grantee)]
 
 
 def held_grantees(session: Session, principal: Principal) -> list[Grantee]:
@@ -163,6 +158,13 @@ def _define(session: Session, grantee: Grantee) -> GranteeRow:
     row = _row(session, grantee)
     row.defined = True
     return row
+
+
+def _user_view(session: Session, row: GranteeRow) -> UserView:
+    in_groups = session.scalars(
+        select(GranteeRow).join(Membership, Membership.group_id == GranteeRow.id).where(Membership.member_id == row.id)
+    )
+    return UserView(as_grantee(row), row.name, row.active, tuple(sorted(map(as_grantee, in_groups))))
 
 
 def _members(session: Session, group_id: int) -> tuple[Grantee, ...]:

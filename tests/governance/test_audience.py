@@ -48,8 +48,8 @@ def test_an_audience_may_be_shown_what_each_member_may_read_and_strangers_only_w
 ) -> None:
     chance = random.Random(seed)
     administration = Administration(home, ADMINISTRATOR, "test")
-    administration.set_groups(
-        {parse_grantee(f"group:{name}"): [one.grantee for one in members] for name, members in GROUPS.items()}
+    administration.load_roster(
+        {}, {parse_grantee(f"group:{name}"): [one.grantee for one in members] for name, members in GROUPS.items()}
     )
     lists = {f"{number}.md": _lists(chance) for number in range(6)}
     documents = {name: administration.upload("s", name, TEXT, one)[1] or "" for name, one in lists.items()}
