@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import WrongUsage
-from governance.access.rules import ACCESS_FILE, NOBODY, AccessLists, AccessRules, Decision, read_rules
+from governance.access.rules import ACCESS_FILE, NOBODY, AccessLists, AccessRules, Decision, read_rules, written
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,19 @@ class FolderFile:
 class Folder:
     """What stands in a folder now: its files by external id, and every `access.yaml` in or above it.
 
-    `allow` holds only where no `access.yaml` does.
+    `allow` holds only where no `access.yaml` does. Rules are by their folder as it is `written`, as external ids are;
+    `odd` are the folders that are written otherwise than they are called.
     """
 
     root: Path
     files: tuple[FolderFile, ...]
     rules: dict[Path, AccessRules] = field(repr=False)
     allow: AccessLists = NOBODY
+    odd: frozenset[Path] = frozenset()
 
     def decide(self, external_id: str) -> Decision:
         """Who may read the file that has, or had, this external id: the nearest rules at or above it decide."""
-        path = self.root / external_id
+        path = Path(written(self.root)) / external_id
         for folder in path.parents:
             if folder in self.rules:
                 return self.rules[folder].decide(path)
@@ -46,7 +48,8 @@ class Folder:
         A subfolder that is gone (not mounted, perhaps) took its own rules along, and the wider rules above it must
         not take their place.
         """
-        return self.decide(external_id) if (self.root / external_id).parent.is_dir() else None
+        folder = (self.root / external_id).parent
+        return self.decide(external_id) if folder.is_dir() or folder in self.odd else None
 
 
 def read_folder(path: Path, home: Path, allow: AccessLists, access_file: Path | None) -> Folder:
@@ -64,26 +67,30 @@ def read_folder(path: Path, home: Path, allow: AccessLists, access_file: Path | 
         raise WrongUsage(f"{path} is part of the home, which holds keys and records; name another folder.")
     rules = _rules_above(root)
     files: list[FolderFile] = []
+    odd: set[Path] = set()
     if path.is_dir():
         for folder, subfolders, names in os.walk(root, onerror=_refuse):
             here = Path(folder)
             subfolders[:] = sorted(n for n in subfolders if not n.startswith(".") and (here / n).resolve() != home)
+            place = root / written(here.relative_to(root))
+            if place != here:
+                odd.add(place)
             if ACCESS_FILE in names:
-                rules[here] = read_rules(here / ACCESS_FILE)
+                rules[Path(written(here))] = read_rules(here / ACCESS_FILE)
             files.extend(_file(root, here / name) for name in sorted(names) if _is_content(root, here / name))
     elif path.name != ACCESS_FILE:
         files.append(_file(root, path))
     if access_file is not None:
-        rules[root] = read_rules(access_file, folder=root)
+        rules[Path(written(root))] = read_rules(access_file, folder=root)
         files = [file for file in files if file.path != access_file]
-    return Folder(root, tuple(sorted(files, key=lambda file: file.external_id)), rules, allow)
+    return Folder(root, tuple(sorted(files, key=lambda file: file.external_id)), rules, allow, frozenset(odd))
 
 
 def _rules_above(root: Path) -> dict[Path, AccessRules]:
     """The nearest rules at or above the folder itself: a part of a tree keeps the rules of the whole."""
     for folder in (root, *root.parents):
         if (folder / ACCESS_FILE).is_file():
-            return {folder: read_rules(folder / ACCESS_FILE)}
+            return {Path(written(folder)): read_rules(folder / ACCESS_FILE)}
     return {}
 
 
@@ -94,9 +101,7 @@ def _is_content(root: Path, path: Path) -> bool:
 
 
 def _file(root: Path, path: Path) -> FolderFile:
-    # A name that is not UTF-8 could not be kept in SQL; its odd bytes are written as escapes.
-    name = path.relative_to(root).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return FolderFile(name, path)
+    return FolderFile(written(path.relative_to(root)), path)
 
 
 def _refuse(error: OSError) -> None:

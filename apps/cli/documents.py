@@ -28,6 +28,7 @@ from apps.cli.shell import (
 )
 from apps.rendering import document_json
 from core.errors import NotFound, WrongUsage
+from governance.access.rules import written
 from ingest.report import IngestReport
 from ingest.sync import FolderRequest, Prune, plan_folder, sync_folder
 from wiring.home import Home
@@ -157,7 +158,7 @@ def _requests(
     return [
         FolderRequest(
             path=Path(path).resolve(),
-            source=source or str(Path(path).resolve()),
+            source=source or written(Path(path).resolve()),
             allow=tuple(grantees(allow)) if allow else None,
             access_file=access.resolve() if access else None,
             prune=kind,

@@ -12,6 +12,7 @@ from apps.cli.keys import lifetime
 from apps.cli.shell import AsJson, administration, emit, grantees, opened_home, results, say, table
 from apps.rendering import source_json
 from apps.work import Work
+from governance.access.rules import written
 from ingest.sources import SourceRequest
 
 app = typer.Typer(no_args_is_help=True)
@@ -31,7 +32,7 @@ def add(
 ) -> None:
     """Keep a folder in step. A worker (`footnote serve` or `footnote worker`) brings its documents in."""
     request = SourceRequest(
-        name=source or str(path.resolve()),
+        name=source or written(path.resolve()),
         path=path.resolve(),
         allow=grantees(allow or []),
         access_file=access.resolve() if access else None,

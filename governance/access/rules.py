@@ -46,7 +46,7 @@ class Rule:
 class AccessRules:
     """One `access.yaml`: the last matching rule decides and replaces the default.
 
-    `folder` is what its patterns are relative to; `name` is how `explain` calls the file.
+    `folder` is what its patterns are relative to, as it is `written`; `name` is how `explain` calls the file.
     """
 
     name: str
@@ -86,11 +86,16 @@ def read_rules(file: Path, folder: Path | None = None) -> AccessRules:
     if not isinstance(entries, list):
         raise _invalid(file, "`rules` must be a list")
     return AccessRules(
-        name=str(file),
-        folder=folder or file.parent,
+        name=written(file),
+        folder=Path(written(folder or file.parent)),
         default=_lists(file, "default", document.get("default") or {}),
         rules=tuple(_rule(file, number, entry) for number, entry in enumerate(entries, start=1)),
     )
+
+
+def written(path: Path) -> str:
+    """A path as text that SQL takes, with forward slashes; bytes of it that are not UTF-8 are written as escapes."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class _UniqueKeys(yaml.SafeLoader):
