@@ -83,7 +83,7 @@ def create_key(
         subject=principal.subject,
         scopes=sorted(set(scopes)),
         created_at=now(),
-        expires_at=now() + lifetime if lifetime else None,
+        expires_at=now() + lifetime if lifetime is not None else None,
     )
     session.add(row)
     return _view(row), f"{_PREFIX}_{key_id}_{secret}"

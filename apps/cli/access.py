@@ -9,6 +9,7 @@ import typer
 
 from apps.administration import Administration
 from apps.cli.shell import AsJson, administration, emit, opened_home, say, warn_unknown
+from core.errors import WrongUsage
 from core.principals import Grantee, parse_grantee
 from governance.access.explain import Explanation
 
@@ -42,6 +43,8 @@ def show(
 ) -> None:
     """The allow and deny lists of a document, and, with a PRINCIPAL before it, what they mean for them."""
     *whom, document = principal_or_document
+    if len(whom) > 1:
+        raise WrongUsage("`access show` takes one document and at most one principal before it.")
     _do(
         whom[0] if whom else "everyone",
         as_json,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from apps.cli.shell import AsJson, emit, notes, results, say, settings, warn
+from apps.cli.shell import AsJson, emit, notes, require_place, results, say, settings, warn
 from core.errors import WrongUsage
 
 
@@ -41,6 +41,8 @@ def evaluate_sets(
         return
     if len(folders) > 1 and (run or answers or keep_home):
         raise WrongUsage("--run, --answers and --keep-home take one set at a time.")
+    for file in filter(None, (run, answers)):
+        require_place(file)
     earlier = read_baseline(baseline) if baseline else {}
     options = EvalOptions(
         settings().settings,

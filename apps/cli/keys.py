@@ -68,6 +68,6 @@ def lifetime(text: str | None, option: str = "--expires") -> timedelta | None:
     if text is None:
         return None
     number, unit = text[:-1], text[-1:]
-    if not number.isdecimal() or unit not in _UNITS or int(number) > 10_000:
+    if not number.isdecimal() or unit not in _UNITS or not 0 < int(number) <= 10_000:
         raise WrongUsage(f"{option} {text!r} is no length of time: write 30m, 12h, 30d or 8w.")
     return int(number) * _UNITS[unit]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from importlib.metadata import version
 
@@ -27,6 +29,10 @@ from apps.cli.demo import demo
 from apps.cli.shell import failures_in_words, flags, say
 from apps.cli.vllm import vllm
 from apps.cli.worker import worker
+from core.errors import WrongUsage
+
+# How Python hands over bytes of the command line that are not UTF-8 (PEP 383).
+_ODD_BYTES = re.compile("[\udc80-\udcff]")
 
 app = typer.Typer(
     name="footnote",
@@ -82,12 +88,17 @@ def invoke(arguments: list[str]) -> int:
     flags.values.clear()
     try:
         with failures_in_words():
-            app(_without_home(_with_prune_value(arguments)), prog_name="footnote")
+            app(_with_prune_value(_without_home(_readable(arguments))), prog_name="footnote")
     except typer.Exit as stop:
         return stop.exit_code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     return 0
+
+
+def _readable(arguments: list[str]) -> list[str]:
+    """Arguments as text that SQL takes: what is not UTF-8 in them becomes U+FFFD, unless they name a file so."""
+    return [one if os.path.lexists(one) else _ODD_BYTES.sub("\N{REPLACEMENT CHARACTER}", one) for one in arguments]
 
 
 def _without_home(arguments: list[str]) -> list[str]:
@@ -98,14 +109,24 @@ def _without_home(arguments: list[str]) -> list[str]:
         if argument == "--":
             return [*left, argument, *rest]
         if argument == "--home":
-            flags.values["home"] = next(rest, "")
+            flags.values["home"] = _named(next(rest, ""))
         elif argument.startswith("--home="):
-            flags.values["home"] = argument.removeprefix("--home=")
+            flags.values["home"] = _named(argument.removeprefix("--home="))
         else:
             left.append(argument)
     return left
 
 
+def _named(home: str) -> str:
+    if not home:
+        raise WrongUsage("--home needs a folder: write --home DIR.")
+    return home
+
+
 def _with_prune_value(arguments: list[str]) -> list[str]:
-    """`--prune` may stand alone or carry `=force`; the parser below wants a value each time."""
-    return ["--prune=yes" if argument == "--prune" else argument for argument in arguments]
+    """`ingest --prune` may stand alone or carry `=force`; the parser below wants a value each time."""
+    if arguments[:1] != ["ingest"]:
+        return arguments
+    options = arguments.index("--") if "--" in arguments else len(arguments)
+    alone = ["--prune=yes" if argument == "--prune" else argument for argument in arguments[:options]]
+    return [*alone, *arguments[options:]]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -95,6 +96,15 @@ def warn(message: str) -> None:
 
 def grantees(names: Sequence[str]) -> list[Grantee]:
     return [parse_grantee(name) for name in names]
+
+
+def require_place(file: Path) -> None:
+    """Raise `WrongUsage` where no file can be written, before the work that would fill it."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise WrongUsage(f"There is no folder {folder} to write {file.name} to.")
+    if file.is_dir():
+        raise WrongUsage(f"{file} is a folder; name a file to write.")
 
 
 def emit(as_json: bool, document: Any, render: Callable[[], None]) -> None:

@@ -252,6 +252,12 @@ def test_a_dry_run_shows_who_could_read_what_and_changes_nothing(footnote: Footn
         (["ingest", "https://example.org/"], "web addresses"),
         (["ingest", "org", "--prune=all"], "--prune=all"),
         (["ingest", "org", "org/legal", "--source", "x"], "several sources"),
+        (["access", "show", "user:ana", "user:ben", "legal/nda.md"], "at most one principal"),
+        (["documents", "list", "--home"], "--home needs a folder"),
+        (["keys", "create", "k", "--expires", "0d"], "no length of time"),
+        (["sources", "add", "org", "--every", "0m"], "no length of time"),
+        (["eval", "org", "--run", "nowhere/run.txt"], "no folder"),
+        (["eval", "org", "--answers", "org"], "is a folder"),
         (["keys", "create", "k", "--scope", "everything"], "the scopes are"),
         (["keys", "create", "k", "--expires", "soon"], "no length of time"),
         (["audit", "list", "--kind", "gossip"], "no kind of record"),
@@ -267,6 +273,30 @@ def test_wrong_usage_exits_with_two_and_says_what_would_be_right(
     assert says in " ".join(ran.err.split())
 
 
+def test_a_source_that_is_kept_in_step_may_lose_what_its_folder_loses(filled: Footnote, folder: Path) -> None:
+    assert filled("sources", "add", str(folder), "--source", "org", "--prune", "--json").json()["prune"] is True
+
+
+def test_a_question_may_look_like_an_option(filled: Footnote) -> None:
+    assert filled("ask", "--as", "user:ana", "--json", "--", "--prune").json()["question"] == "--prune"
+
+
+def test_a_changed_name_lets_nobody_in_again(filled: Footnote) -> None:
+    filled("users", "set", "ben", "--inactive")
+    assert filled("users", "set", "ben", "--name", "Ben", "--json").json()["active"] is False
+    assert filled("search", "leave", "--as", "user:ben", "--json").json()["hits"] == []
+    assert filled("users", "set", "ben", "--active", "--json").json()["name"] == "Ben"
+    assert filled("search", "leave", "--as", "user:ben", "--json").json()["hits"]
+
+
+@pytest.mark.parametrize("groups", ['{new: ["user:eve"], bad: [nonsense]}', '{a: ["group:b"], b: ["group:a"]}'])
+def test_a_roster_is_brought_in_whole_or_not_at_all(filled: Footnote, tmp_path: Path, groups: str) -> None:
+    (tmp_path / "people.yaml").write_text(f"groups: {groups}\npeople: {{dan: {{name: Dan}}}}\n")
+    before = filled("users", "list", "--json").json()
+    assert filled("groups", "load", str(tmp_path / "people.yaml")).code == 2
+    assert filled("users", "list", "--json").json() == before
+
+
 def test_a_question_of_a_hundred_thousand_characters_is_refused_with_the_limit(filled: Footnote) -> None:
     ran = filled("ask", "why " * 25_000, "--as", "user:ana")
     assert ran.code == 1
@@ -275,6 +305,30 @@ def test_a_question_of_a_hundred_thousand_characters_is_refused_with_the_limit(f
 
 def test_text_that_is_no_utf8_and_nul_are_taken_as_replacement_characters(filled: Footnote) -> None:
     assert filled("search", "leave \udcff\x00 annual", "--as", "user:ana", "--json").json()["hits"]
+
+
+def test_names_that_are_no_utf8_are_written_with_escapes_and_keep_their_rules(
+    footnote: Footnote, tmp_path: Path
+) -> None:
+    folder = tmp_path / "odd\udcff"
+    (folder / "in\udcfe").mkdir(parents=True)
+    (folder / "access.yaml").write_text("default: {allow: [everyone]}\n")
+    (folder / "in\udcfe" / "access.yaml").write_text('default: {allow: ["user:ana"]}\n')
+    (folder / "in\udcfe" / "a\udcfd.md").write_text("The lights go out at nine.\n")
+    footnote("init")
+    assert footnote("ingest", str(folder), "--json").json()["source"] == f"{tmp_path}/odd\\xff"
+    [hit] = footnote("search", "lights", "--as", "user:ana", "--json").json()["hits"]
+    assert hit["external_id"] == "in\\xfe/a\\xfd.md"
+    explained = footnote("access", "explain", "user:ana", hit["external_id"], "--json").json()
+    assert "in\\xfe/access.yaml: default" in explained["rule"]
+    assert footnote("search", "lights", "--as", "user:ben", "--json").json()["hits"] == []
+    (folder / "in\udcfe" / "access.yaml").write_text("default: {}\n")
+    assert footnote("ingest", str(folder), "--json").json()["documents"]["access_changed"] == 1
+    assert footnote("search", "lights", "--as", "user:ana", "--json").json()["hits"] == []
+    for command in (["documents", "show"], ["documents", "why"], ["audit", "show"], ["sources", "show"]):
+        ran = footnote(*command, "\udcff")
+        assert (ran.code, ran.out) == (1, "")
+        assert "that you may read" in ran.err
 
 
 def test_a_key_is_shown_once_listed_without_its_secret_and_can_be_revoked(filled: Footnote) -> None:
