@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
@@ -42,7 +42,7 @@ class VllmChat:
     def __init__(self, urls: Sequence[str], api_key: str | None = None, model: str = "") -> None:
         """`urls` end in `/v1`. Without `model` each server is asked for the first one that it names."""
         self._endpoints = Endpoints([url.rstrip("/") for url in urls])
-        self._key = api_key
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._model = model
         self._heard = ""
         self._loop = asyncio.new_event_loop()
@@ -71,20 +71,26 @@ class VllmChat:
         return self._endpoints.states()
 
     def answering(self, within_s: float) -> list[bool]:
-        """Which servers say within this time that they are well, in the order of the settings; no request counts."""
+        """Which servers would write, by what they say within this time, in the order of the settings.
+
+        They are well, take our key, and serve our model. No request counts for that.
+        """
 
         async def asked() -> list[bool]:
-            return await asyncio.gather(*(self._is_well(state.url, within_s) for state in self.states()))
+            return await asyncio.gather(*(self._would_write(state.url, within_s) for state in self.states()))
 
         return asyncio.run_coroutine_threadsafe(asked(), self._loop).result()
 
-    async def _is_well(self, url: str, within_s: float) -> bool:
+    async def _would_write(self, url: str, within_s: float) -> bool:
         try:
             async with asyncio.timeout(within_s):
-                response = await self._http.get(f"{url.removesuffix('/v1')}/health")
-        except (TimeoutError, httpx.HTTPError):
+                health = await self._http.get(f"{url.removesuffix('/v1')}/health")
+                if health.status_code != httpx.codes.OK:
+                    return False
+                served = await _served_by(self._http, url, self._headers)
+        except (TimeoutError, httpx.HTTPError, ModelFailed):
             return False
-        return response.status_code == httpx.codes.OK
+        return not self._model or self._model in served
 
     def close(self) -> None:
         """Close every connection; what is being written ends."""
@@ -105,7 +111,7 @@ class VllmChat:
     def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Generator[Piece, None, None]:
         """As `ChatModel.stream`."""
         pieces: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
-        headers: dict[str, str] = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        headers = dict(self._headers)
         with span("model"):
             carry(headers)
             written = asyncio.run_coroutine_threadsafe(
@@ -180,14 +186,22 @@ class VllmChat:
         if self._model:
             return self._model
         if not endpoint.served:
-            response = await self._http.get(f"{endpoint.url}/models", headers=headers)
-            if response.status_code != httpx.codes.OK:
-                raise _refusal(response.status_code)
-            try:
-                endpoint.served = self._heard = str(response.json()["data"][0]["id"])
-            except (ValueError, LookupError, TypeError) as error:
-                raise ModelFailed("refused", "vLLM did not say which model it serves.") from error
+            endpoint.served = self._heard = (await _served_by(self._http, endpoint.url, headers))[0]
         return endpoint.served
+
+
+async def _served_by(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> list[str]:
+    """The names of the models that a server serves, one at least."""
+    response = await http.get(f"{url}/models", headers=headers)
+    if response.status_code != httpx.codes.OK:
+        raise _refusal(response.status_code)
+    try:
+        names = [str(entry["id"]) for entry in response.json()["data"]]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ModelFailed("refused", "vLLM did not say which model it serves.") from error
+    if not names:
+        raise ModelFailed("refused", "vLLM says that it serves no model.")
+    return names
 
 
 def _body(messages: Sequence[ChatMessage], request: ChatRequest) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from core.errors import WrongUsage
 from inference.chat import ChatMessage, ChatRequest
 
 QUESTION = {"question": "How many days of annual leave do full-time employees have?"}
-HEALTHY = refuses(200)
+HEALTHY = refuses(200, b'{"data": [{"id": "other"}, {"id": "scripted"}]}')
+WELL = refuses(200)
+"""What `/health` says; what comes next is asked with a key, and is the list of models."""
 SILENT = (Act.STALL,)
 
 
@@ -69,6 +71,7 @@ def test_without_a_model_nothing_is_missing(tmp_path: Path) -> None:
         ((HEALTHY,), {"status": "ready"}),
         ((SILENT,), {"status": "ready", "degraded": ["model"]}),
         ((refuses(503),), {"status": "ready", "degraded": ["model"]}),
+        ((refuses(200, b'{"data": [{"id": "other"}]}'),), {"status": "ready", "degraded": ["model"]}),
         ((SILENT, HEALTHY), {"status": "ready"}),
     ],
 )
@@ -83,6 +86,11 @@ def test_readiness_says_whether_a_model_answers_and_stays_ready_without(
         response = web.client.get("/readyz")
 
     assert (response.status_code, response.json()) == (200, ready)
+
+
+def test_a_server_that_is_well_and_takes_another_key_writes_nothing(tmp_path: Path) -> None:
+    with scripted_vllm(WELL, WELL, refuses(401)) as server, on(tmp_path, server.url, patience_s=0.2) as web:
+        assert web.client.get("/readyz").json() == {"status": "ready", "degraded": ["model"]}
 
 
 def test_a_model_that_is_gone_leaves_the_service_ready_and_answering_by_quotes(tmp_path: Path) -> None:

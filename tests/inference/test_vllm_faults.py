@@ -210,9 +210,18 @@ def test_a_server_that_is_not_there_is_told(nobody: str) -> None:
         assert str(until_it_failed(chat, asking())[1]) == "vLLM cannot be reached."
 
 
-def test_a_server_that_names_no_model_is_told() -> None:
-    with scripted_vllm(refuses(200, b'{"data": []}')) as server, client(server.url, model="") as chat:
-        assert str(until_it_failed(chat, asking())[1]) == "vLLM did not say which model it serves."
+@pytest.mark.parametrize(
+    ("listed", "cause"),
+    [
+        (b'{"data": []}', "vLLM says that it serves no model."),
+        (b'{"data": [{}]}', "vLLM did not say which model it serves."),
+        (b"[]", "vLLM did not say which model it serves."),
+        (b"<html>", "vLLM did not say which model it serves."),
+    ],
+)
+def test_a_server_that_names_no_model_is_told(listed: bytes, cause: str) -> None:
+    with scripted_vllm(refuses(200, listed)) as server, client(server.url, model="") as chat:
+        assert str(until_it_failed(chat, asking())[1]) == cause
 
 
 # --- which model is served
