@@ -10,6 +10,7 @@ from pyroaring import BitMap
 from sqlalchemy import select
 
 from catalog import schema
+from catalog.database import our_errors
 from catalog.models import ChunkRow
 from core.errors import FootnoteError
 from core.settings import Settings
@@ -47,7 +48,8 @@ def examine(settings: Settings) -> list[Finding]:
 
 def _finding(subject: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(subject, True, check())
+        with our_errors():
+            return Finding(subject, True, check())
     except (FootnoteError, OSError, _Unwell) as error:
         return Finding(subject, False, str(error))
 

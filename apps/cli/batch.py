@@ -79,7 +79,11 @@ def run(
             written: list[Written] = []
             write_file(out, lambda target: written.append(desk.write(batch_id, form, target)))
         record = _record(desk, batch_id, written[0])
-    record |= {"resumed": before.total - before.waiting, "seconds": round(time.monotonic() - began, 3), "out": str(out)}
+    record |= {
+        "resumed": before.rows.get("answered", 0),
+        "seconds": round(time.monotonic() - began, 3),
+        "out": str(out),
+    }
     emit(as_json, record, lambda: _render(record))
     if record["failures"]:
         raise typer.Exit(3)

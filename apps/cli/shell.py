@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from apps.administration import Administration
 from core.errors import FootnoteError, WrongUsage
@@ -116,8 +116,9 @@ def emit(as_json: bool, document: Any, render: Callable[[], None]) -> None:
         render()
 
 
-def table(*columns: str) -> Table:
-    return Table(*columns, box=None, header_style="bold", pad_edge=False)
+def table(name: str, *columns: str) -> Table:
+    """A table whose first column, by which a row is named to other commands, is shown whole however narrow it gets."""
+    return Table(Column(name, no_wrap=True), *columns, box=None, header_style="bold", pad_edge=False)
 
 
 def say(text: str = "", end: str = "\n") -> None:

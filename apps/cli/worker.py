@@ -34,7 +34,8 @@ def worker(
     from workers.celery_app import serve
 
     if flags.own_process:
-        os.nice(10)  # whoever asks on the same machine comes first
+        # Whoever asks on the same machine comes first; less than the commands give way, because leases are to be kept.
+        os.nice(5)
     notes.print(f"Footnote works for the queues {', '.join(chosen)}.")
     if code := serve(settings, chosen, concurrency, beat):
         raise typer.Exit(code)

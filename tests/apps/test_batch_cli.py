@@ -161,7 +161,7 @@ def test_rows_that_failed_are_named_and_the_run_ends_with_3(desk: Desk) -> None:
 
     assert ran.code == 3
     report = ran.json()
-    assert (report["answered"], report["failed"]) == (2, 1)
+    assert (report["answered"], report["failed"], report["resumed"]) == (2, 1, 0)
     (failure,) = report["failures"]
     assert failure["line"] == 3 and "empty" in failure["error"]
     assert desk("batch", "run", str(file), "--out", str(desk.folder / "a.csv"), "--as", "user:ana").code == 3

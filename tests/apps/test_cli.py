@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -360,6 +361,18 @@ def test_doctor_finds_a_damaged_index_and_an_altered_record(filled: Footnote, tm
     assert [one["subject"] for one in json.loads(ran.out) if not one["ok"]] == ["index"]
 
 
+def test_doctor_says_what_is_gone_with_the_database_and_goes_on(
+    filled: Footnote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOOTNOTE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+
+    findings = json.loads(filled("doctor", "--json").out)
+
+    gone = {one["subject"]: one["detail"] for one in findings if not one["ok"]}
+    assert list(gone) == ["catalog", "index", "audit chain"]
+    assert all("cannot be reached" in detail for detail in gone.values())
+
+
 def test_a_home_with_vectors_of_another_model_is_refused_until_it_is_upgraded(
     filled: Footnote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +402,28 @@ def test_the_audit_log_tells_of_a_record_that_was_changed(filled: Footnote, tmp_
     ran = filled("audit", "verify")
     assert ran.code == 1
     assert "3" in ran.out
+
+
+def test_an_audit_log_of_which_nothing_is_left_is_missed(filled: Footnote, tmp_path: Path) -> None:
+    for path in (tmp_path / "home").glob("audit.db*"):
+        path.unlink()
+    shutil.rmtree(tmp_path / "home/audit")
+    ran = filled("audit", "verify", "--json")
+    assert ran.code == 1
+    assert json.loads(ran.out)["first_bad"]["sequence"] == 1
+
+
+def test_a_damaged_catalog_is_told_in_words_and_found_by_the_doctor(filled: Footnote, tmp_path: Path) -> None:
+    for path in (tmp_path / "home").glob("catalog.db-*"):
+        path.unlink()
+    (tmp_path / "home/catalog.db").write_bytes(b"no database" * 1000)
+    for command in (["documents", "list"], ["upgrade"], ["search", "leave", "--as", "user:ana"]):
+        ran = filled(*command)
+        assert (ran.code, ran.out) == (1, "")
+        assert "damaged" in ran.err and "backup" in ran.err
+    found = filled("doctor", "--json")
+    assert found.code == 1
+    assert "catalog" in [one["subject"] for one in json.loads(found.out) if not one["ok"]]
 
 
 def test_no_answer_and_no_text_leaves_when_the_record_cannot_be_written(filled: Footnote, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_a_document_that_kills_its_worker_is_a_dead_letter_after_three_attempts(
 
 @on_sqlite
 def test_a_worker_comes_after_whoever_asks_and_told_to_stop_finishes_what_it_does(crew: Workers) -> None:
-    assert os.getpriority(os.PRIO_PROCESS, hold_one(crew)) >= 10
+    assert os.getpriority(os.PRIO_PROCESS, hold_one(crew)) >= 5
     crew.processes[0].terminate()
     crew.open_gate()
 
