@@ -49,6 +49,7 @@ def plain(text: str) -> str:
     return " ".join(_CELLS.sub(", ", bare.strip().strip("|")).split()) if "|" in bare else " ".join(bare.split())
 
 
+_LINE = regex.compile(r"[^\n]*\n?")
 _ITEM = regex.compile(r"[ \t]*(?:[-*+•‣◦▪–]|\d{1,3}[.)]|[a-zA-Z][.)]|\[[ xX]\])[ \t]+(?:\[[ xX]\][ \t]+)?")
 _HEADING = regex.compile(r"[ \t]*#{1,6}[ \t]+")
 _ROW = regex.compile(r"[ \t]*\||[^|\n]*\|[^|\n]*\||[^\t\n]+\t[^\t\n]+")
@@ -62,7 +63,7 @@ def _units(text: str) -> Iterator[Sentence]:
     start = end = 0
     kind = SentenceKind.PROSE
     lines = 0
-    for line in regex.finditer(r"[^\n]*\n?", text):
+    for line in _LINE.finditer(text):
         blank = _RULE.fullmatch(line.group()) is not None
         own = None if blank else _line_kind(line.group())
         if (blank or own is not None) and lines:

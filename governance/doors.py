@@ -76,6 +76,14 @@ class Gate:
             found.update((record.row, _passage(record, marks)) for record in records)
         return [found[row] for row in rows if row in found]
 
+    def readable(self, principal: Principal, rows: Sequence[int]) -> int:
+        """How many of these catalog rows the principal may read at this moment: as `passages`, without the text."""
+        with self.catalog.read() as session:
+            return sum(
+                session.scalars(_COUNTED, {"rows": list(rows[at : at + _SLICE]), **asking(principal)}).one()
+                for at in range(0, len(rows), _SLICE)
+            )
+
     def document(self, principal: Principal, document_id: str) -> DocumentView:
         """The record of one readable document; raises `NotFound`."""
         views = self.documents(principal, document_id)
@@ -262,6 +270,13 @@ _PASSAGES = (
     .join(Document, Document.version_id == ChunkRow.version_id)
     .join(VersionText, VersionText.version_id == ChunkRow.version_id)
     .join(Source, Source.id == Document.source_id)
+    .where(ChunkRow.id.in_(bindparam("rows", expanding=True)), _READABLE)
+)
+
+_COUNTED = (
+    select(func.count())
+    .select_from(ChunkRow)
+    .join(Document, Document.version_id == ChunkRow.version_id)
     .where(ChunkRow.id.in_(bindparam("rows", expanding=True)), _READABLE)
 )
 

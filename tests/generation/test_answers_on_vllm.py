@@ -38,8 +38,9 @@ FIRST = "Full-time employees have 27 days of annual leave [1]."
 # The settings give a server 1.5 s and promise quotes within 2; the rest is for a machine that has other things to do.
 PATIENCE_S = Settings().model_patience_s
 SOON_S = PATIENCE_S + 5.0
-# A first sentence that is supported, and then so much that nobody waits for its end.
-AND_SO_ON = regex.escape(FIRST) + r"( [A-Z][a-z ]{40,60}\.){60}"
+# A first sentence that is supported, and then so much that nobody waits for its end: in words, whatever the weights,
+# since the end of a sentence is certain only when some have followed.
+AND_SO_ON = regex.escape(FIRST) + r"( [A-Z][a-z]{3,9}( [a-z]{3,9}){5}\.){80}"
 
 
 @dataclass

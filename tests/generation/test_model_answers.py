@@ -223,7 +223,7 @@ def test_a_right_revoked_while_the_model_is_silent_ends_its_writing(desk: Desk) 
 def test_rights_that_cannot_be_looked_up_while_the_model_is_silent_end_its_writing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = Gate.passages
+    look = Gate.readable
 
     def fails_while_watching(*arguments: Any) -> Any:
         if threading.current_thread().name == "footnote-rights":
@@ -234,7 +234,7 @@ def test_rights_that_cannot_be_looked_up_while_the_model_is_silent_end_its_writi
         assert chat.requests[-1][1].cancel.wait(20)
 
     monkeypatch.setattr(rights, "RECHECK_SECONDS", 0.05)
-    monkeypatch.setattr(Gate, "passages", fails_while_watching)
+    monkeypatch.setattr(Gate, "readable", fails_while_watching)
     service, chat = desk.service(silent, FIRST)
 
     answer = done(list(service.stream(QUESTION, ANA, "test")))
