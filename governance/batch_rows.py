@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Update, select, update
+from sqlalchemy import CursorResult, Select, Update, select, update
 from sqlalchemy.orm import Session
 
 from catalog.batches import BatchQuestionRow, BatchResultRow, BatchRow
@@ -45,13 +45,13 @@ class BatchRows:
 
     def waiting(self, batch_id: str) -> list[int]:
         """The rows that are to be answered, in order; none of a batch that was cancelled or deleted."""
-        query = (
-            select(BatchResultRow.ordinal)
-            .join(BatchRow, BatchRow.id == BatchResultRow.batch_id)
-            .where(BatchRow.id == batch_id, BatchRow.state != "cancelled", BatchResultRow.state == "waiting")
-        )
         with self.catalog.read() as session:
-            return list(session.scalars(query.order_by(BatchResultRow.ordinal)))
+            return list(session.scalars(_to_answer(batch_id)))
+
+    def suspects(self, batch_id: str) -> list[int]:
+        """Those of the rows that wait which were begun and not left in good order: a process may have died of one."""
+        with self.catalog.read() as session:
+            return list(session.scalars(_to_answer(batch_id).where(BatchResultRow.attempts > 0)))
 
     def without_job(self, batch_id: str) -> list[int]:
         """Those of the rows that wait which no job is going to answer."""
@@ -140,6 +140,16 @@ class BatchRows:
     def _fail(self, owner: str, row: BatchResultRow, cause: str) -> None:
         row.state, row.finished_at = "failed", now()
         row.result = self.sealing.cause(owner, row.batch_id, row.ordinal, cause)
+
+
+def _to_answer(batch_id: str) -> Select[int]:
+    """The ordinals of the rows that wait, in order."""
+    return (
+        select(BatchResultRow.ordinal)
+        .join(BatchRow, BatchRow.id == BatchResultRow.batch_id)
+        .where(BatchRow.id == batch_id, BatchRow.state != "cancelled", BatchResultRow.state == "waiting")
+        .order_by(BatchResultRow.ordinal)
+    )
 
 
 def _waiting(batch_id: str, ordinal: int) -> Update:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -59,10 +59,19 @@ class BatchRunner:
     def run(self, batch_id: str, parallel: int, cancel: Cancellation, tell: Callable[[], object]) -> None:
         """Ask every row that waits on at most `parallel` threads, and call `tell` after each.
 
-        Raises `AuditUnavailable` and stops: without records nothing is answered. Cancelled, it returns once the rows
-        that are being answered have been given up.
+        Rows that were being answered when a process died come last and one at a time, so that one that takes the
+        process with it again is known from its neighbours. Raises `AuditUnavailable` and stops: without records
+        nothing is answered. Cancelled, it returns once the rows that are being answered have been given up.
         """
-        ordinals = iter(self.rows.waiting(batch_id))
+        suspects = set(self.rows.suspects(batch_id))
+        fresh = [ordinal for ordinal in self.rows.waiting(batch_id) if ordinal not in suspects]
+        self._ask_all(batch_id, fresh, parallel, cancel, tell)
+        self._ask_all(batch_id, sorted(suspects), 1, cancel, tell)
+
+    def _ask_all(
+        self, batch_id: str, rows: Sequence[int], parallel: int, cancel: Cancellation, tell: Callable[[], object]
+    ) -> None:
+        ordinals = iter(rows)
         running: set[Future[None]] = set()
         with ThreadPoolExecutor(parallel, thread_name_prefix="footnote-batch") as pool:
             try:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from batch_desk import ANA, BEN, HOW_MUCH_LEAVE, LEAVE, MERGER, WHAT_PRICE, Office
@@ -17,6 +18,7 @@ from core.answers import Mode
 from core.cancellation import Cancellation
 from core.errors import AuditUnavailable, Conflict, LimitExceeded, NotFound, Transient, WrongUsage
 from generation.batch import running
+from generation.service import AskService
 from governance import batches
 from governance.batch_results import WITHHELD
 from governance.batch_rows import LOST
@@ -284,6 +286,38 @@ def test_a_row_that_takes_its_process_with_it_is_given_up_and_the_others_go_on(o
     assert office.states(batch_id) == ["failed", "answered"]
     assert office.read(batch_id)[0]["error"] == LOST
     assert office.asked(HOW_MUCH_LEAVE) == 0
+
+
+def test_rows_that_a_process_died_with_are_asked_last_and_one_at_a_time(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whatever is answered beside a row that kills its process would be given up along with it."""
+    questions = [f"{HOW_MUCH_LEAVE} ({number})" for number in range(8)]
+    batch_id = office.begin(questions)
+    for ordinal in (2, 3, 4):
+        office.home.batch_runner.rows.begin(batch_id, ordinal)
+    ask, running, lock = AskService.ask, set[str](), threading.Lock()
+    begun: list[str] = []
+    beside: dict[str, set[str]] = {}
+
+    def watched(self: AskService, question: str, *arguments: Any) -> Any:
+        with lock:
+            begun.append(question)
+            running.add(question)
+            for one in running:
+                beside.setdefault(one, set()).update(running - {one})
+        try:
+            return ask(self, question, *arguments)
+        finally:
+            with lock:
+                running.discard(question)
+
+    monkeypatch.setattr(AskService, "ask", watched)
+    office.home.batch_runner.run(batch_id, 4, Cancellation(), lambda: None)
+
+    assert begun[-3:] == questions[1:4]
+    assert [beside[question] for question in questions[1:4]] == [set()] * 3
+    assert office.states(batch_id) == ["answered"] * 8
 
 
 def test_without_records_nothing_is_answered_and_nothing_is_lost(office: Office) -> None:
