@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import regex
 
+from governance.safety.forgetting import forgets_orders
 from governance.safety.normalization import normalize
 
 _ORDERS = r"(?:instruct\w*|prompts?|directions?|directives?|commands?|orders|guidelines?|rules?|programming|training)"
@@ -29,6 +30,8 @@ _FORGET_WHAT_CAME_BEFORE = (
     rf"(?:[ ,]+\w+){{0,4}}? ?{_ORDERS}\b",
     r"\b(?:ignore|disregard|forget)\b(?: \w+){0,4}? (?:text|content|context|told|said|written|everything|all) "
     r"(?:\w+ )?(?:above|before|previously|so far|until now)\b",
+    r"\b(?:ignore|disregard|forget) (?:all |everything )?(?:of )?(?:the )?above,? (?:and|then)(?: \w+)? (?:answer|give|"
+    r"output|print|repeat|reply|respond|reveal|say|show|state|tell|translate|write)\b",
     r"\bforget (?:everything|all)(?: \w+){0,4}? (?:before|above|told|previous\w*|learned|tasks|assignments)\b",
     r"\b(?:do not|don't|stop) (?:follow|obey|adher)\w*(?: \w+){0,3}? (?:previous|prior|above|earlier|system) "
     rf"{_ORDERS}\b",
@@ -71,11 +74,14 @@ _ASKS_FOR_SECRETS_OR_ANOTHER_ROLE = (
     r"\bfrom now on,? (?:you (?:will|must|are) \w+ing|you (?:will|must) (?:answer|respond|reply|act|only|never|"
     r"always)|answer|"
     r"respond|reply|act|pretend|ignore|every (?:answer|reply))\b",
-    r"\b(?:enter|activate|switch to) (?:developer|dan|jailbreak|god|unrestricted|sudo) mode\b",
+    r"\b(?:enter|activat|initiat|switch)\w*(?: to| into)?(?: \w+){0,3}? "
+    r"(?:developer|dan|jailbreak|god|unrestricted|sudo|override) mode\b",
+    r"\bdo anything now\b|\bi want you to (?:act|behave|respond) (?:as|like) (?:an? |the )?\w+",
+    r"\b(?:output|print|repeat|reveal|show)\b[^.\n]{0,30}\b(?:above|entire|full|previous|whole) prompts?\b",
 )
 _MARKS_OF_A_CONVERSATION = (
     r"<\|(?:im_start|im_end|system|user|assistant|endoftext|begin_of_text|start_header_id|eot_id)\|>",
-    r"\[/?inst\]|<</?sys>>|</?system>|\[system\]\(#",
+    r"\[/?inst\]|<</?sys>>|</?system(?: (?:message|mode|prompt))?(?: activated)?>|\[system\]\(#",
     r"(?:^|\n) ?(?:#+ ?)?system ?(?:prompt|message|override|instruction)s? ?:",
 )
 _OTHER_LANGUAGES = (
@@ -108,9 +114,10 @@ def planted_instruction(text: str) -> bool:
     Compatibility forms, invisible characters, Unicode tags and look-alike letters are undone first.
     """
     plain = normalized(text)
-    return any(pattern.search(plain) for pattern in _PLANTED)
+    return any(pattern.search(plain) for pattern in _PLANTED) or forgets_orders(plain)
 
 
 def normalized(text: str) -> str:
-    """`text` as these patterns read it: normalized, and white space within a line as one space."""
-    return str(regex.sub(r"[^\S\n]+", " ", normalize(text).text))
+    """`text` as these patterns read it: normalized, in lower case, and white space within a line as one space."""
+    # Lower case first, because fewer small letters than capitals look alike; tag characters spell capitals after it.
+    return str(regex.sub(r"[^\S\n]+", " ", normalize(text.lower()).text.lower()))
