@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from catalog import schema
+from catalog.models import ChunkRow
 from core.errors import AuditUnavailable, Conflict, FootnoteError
 from governance.audit import require_writable
 from wiring.home import Home
@@ -24,7 +26,8 @@ _HELPER_SECONDS = 0.5
 @dataclass(frozen=True)
 class Found:
     """Parts without which no question is answered (`catalog`, `index`, `audit`), and parts that are missed otherwise:
-    without the `model` answers are quotes, without `redis` jobs wait. Only those that do not work."""
+    without the `model` answers are quotes, without `redis` jobs wait, and an `index` that was deleted finds nothing
+    until it is built anew. Only those that do not work."""
 
     missing: tuple[str, ...]
     degraded: tuple[str, ...]
@@ -49,7 +52,11 @@ class Readiness:
             return self._found
 
     def _helpers(self) -> dict[str, Callable[[], bool]]:
-        return {"model": self._model_answers, "redis": lambda: doorbell.answers(self._home, _HELPER_SECONDS)}
+        return {
+            "model": self._model_answers,
+            "redis": lambda: doorbell.answers(self._home, _HELPER_SECONDS),
+            "index": lambda: _holds(self._finds),
+        }
 
     def _model_answers(self) -> bool:
         """One of the vLLM servers says that it is well, or there are none to say so."""
@@ -67,6 +74,14 @@ class Readiness:
         snapshot = self._home.index_reader.snapshot()
         if snapshot.fingerprint and snapshot.fingerprint != self._home.encoder.fingerprint:
             raise Conflict("The index was made with another embedding model. Run `footnote upgrade`.")
+
+    def _finds(self) -> None:
+        """There is an index wherever there is something to be found."""
+        if self._home.index_reader.snapshot().generation:
+            return
+        with self._home.catalog.read() as session:
+            if session.scalar(select(ChunkRow.id).limit(1)) is not None:
+                raise Conflict("The index is gone. The next `footnote ingest` builds it anew.")
 
     def _audit(self) -> None:
         """The log opens, is where it should be, and its database or disk takes a write."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from redis_server import RedisServer
 from sqlalchemy import create_engine, make_url, text
-from web_home import LEAVE, WebHome, bearer, web_home
+from web_home import LEAVE, MERGER, WebHome, bearer, web_home
 
 from apps.web import readiness
 
@@ -39,6 +40,18 @@ def test_without_redis_questions_are_answered_and_readiness_says_that_jobs_wait(
         assert "27 days" in answer["answer"]
 
         redis_server.start()
+        assert asked(web) == (200, {"status": "ready"})
+
+
+def test_an_index_that_was_deleted_is_told_until_it_is_built_anew(tmp_path: Path) -> None:
+    with web_home(tmp_path / "home") as web:
+        assert asked(web) == (200, {"status": "ready"})
+        web.add("leave.md", LEAVE, "everyone")
+        assert asked(web) == (200, {"status": "ready"})
+        shutil.rmtree(web.home.layout.index)
+
+        assert asked(web) == (200, {"status": "ready", "degraded": ["index"]})
+        web.add("merger.md", MERGER, "everyone")
         assert asked(web) == (200, {"status": "ready"})
 
 
