@@ -187,7 +187,8 @@ def _vllm(cluster: Cluster, options: argparse.Namespace) -> str:
     command = _footnote("vllm", "--model", str(model), "--executable", options.vllm_executable, "--port", str(port))
     if not options.model:
         command.append("--eager")
-        cluster.environment["VLLM_CPU_KVCACHE_SPACE"] = "1"
+    # GB for keys and values. On a processor vLLM would take nine tenths of the memory, or refuse to start.
+    cluster.environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "4" if options.model else "1")
     cluster.start("vllm", command, lambda: _answers(f"http://127.0.0.1:{port}/health"))
     return f"http://127.0.0.1:{port}/v1"
 

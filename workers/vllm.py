@@ -146,9 +146,8 @@ def command(executable: str, profile: Profile, switches: Switches) -> list[str]:
         "--shutdown-timeout": SHUTDOWN_SECONDS,
         "--generation-config": "vllm",
         "--kv-cache-dtype": serving.kv_cache_dtype,
+        "--gpu-memory-utilization": serving.gpu_memory_utilization,
     }
-    if not switches.eager:
-        options["--gpu-memory-utilization"] = serving.gpu_memory_utilization
     if serving.max_model_len:
         options["--max-model-len"] = serving.max_model_len
     if serving.tensor_parallel_size > 1:

@@ -133,6 +133,8 @@ def test_quantization_several_gpus_and_adapters_are_switched_on_by_name() -> Non
     assert (found["--quantization"], found["--tensor-parallel-size"], found["--max-model-len"]) == ("fp8", "4", "4096")
     assert found["--served-model-name"] == "name"
     assert line[line.index("--lora-modules") + 1 :][:2] == ["a=/a", "b=/b"] and "--enable-lora" in line
+    sparing = Profile(model="/m", serving=Serving(gpu_memory_utilization=0.4))
+    assert options(command("vllm", sparing, Switches("h", 1, eager=True)))["--gpu-memory-utilization"] == "0.4"
     plain = command("vllm", Profile(model="/m"), Switches("h", 1))
     assert not {"--quantization", "--tensor-parallel-size", "--max-model-len", "--enable-lora"} & set(plain)
 
