@@ -196,7 +196,8 @@ class Home:
         """How a follow-up becomes a question that stands alone."""
         if self.chat_model is None or not self.settings.rewrite_follow_ups:
             return rewrite_by_words
-        return ModelRewriter(self.chat_model, self.settings.model_patience_s, self.settings.model_deadline_s)
+        # The answer needs the patience that is left: a model that is silent is given up twice, in two seconds together.
+        return ModelRewriter(self.chat_model, self.settings.model_patience_s / 4, self.settings.model_patience_s)
 
     @cached_property
     def conversations(self) -> Conversations:

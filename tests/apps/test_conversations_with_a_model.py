@@ -13,6 +13,7 @@ from live_home import PATIENCE_SECONDS, Held, LiveHome, live_home, until, writes
 from web_home import bearer
 
 from core.principals import parse_principal
+from generation.conversation.model_rewriting import ModelRewriter
 from inference.chat import ChatMessage, ChatRequest
 
 LEAVE = b"# Leave\n\nFull-time employees have 27 days of annual leave. They are asked for in the portal.\n"
@@ -68,6 +69,14 @@ def test_the_model_is_told_what_was_said_and_what_is_searched_is_what_it_made_of
     rewriting, writing = told(live.chat.prompts)
     assert "27 days" in rewriting and "[1]" not in rewriting
     assert f"They asked: {QUESTION}" in writing and "Question: Who approves annual leave?" in writing
+
+
+def test_a_silent_model_is_given_up_twice_within_two_seconds(live: LiveHome) -> None:
+    rewrite, settings = live.web.home.rewrite, live.web.home.settings
+
+    assert isinstance(rewrite, ModelRewriter)
+    assert rewrite.patience_s + settings.model_patience_s < 2
+    assert rewrite.deadline_s <= settings.model_patience_s
 
 
 def test_half_a_character_is_told_to_no_model(live: LiveHome, ana: str) -> None:
