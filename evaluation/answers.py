@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.answers import Answer
+from core.json_lines import json_line
 from core.principals import Principal
 from evaluation.classification import precision_and_recall
 from evaluation.matching import exact_match, holds_any, token_f1, without_markers
@@ -98,7 +98,7 @@ def write_answers(file: Path, records: Iterable[AnswerRecord]) -> None:
     """Write one JSON line for each question."""
     with file.open("w", encoding="utf-8") as out:
         for record in records:
-            out.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+            out.write(json_line(record.to_json()) + "\n")
 
 
 def _held(quotes: Iterable[Quote], accepted: Sequence[str]) -> bool:

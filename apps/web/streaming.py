@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -18,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from core.cancellation import Cancellation
 from core.errors import FootnoteError, Transient
+from core.json_lines import json_line
 
 # A line that says nothing keeps proxies from closing the connection while a model thinks.
 HEARTBEAT_SECONDS = 10.0
@@ -38,8 +38,8 @@ class ServerEvent:
     data: Mapping[str, Any] | str
 
     def encode(self) -> bytes:
-        """The event as it goes over the line. JSON has no line breaks of its own, so the data is one line."""
-        data = self.data if isinstance(self.data, str) else json.dumps(self.data, ensure_ascii=False)
+        """The event as it goes over the line, its data on one."""
+        data = self.data if isinstance(self.data, str) else json_line(self.data)
         head = f"event: {self.name}\n" if self.name else ""
         return f"{head}data: {data}\n\n".encode()
 

@@ -18,6 +18,7 @@ from openpyxl import Workbook
 from core.answers import Answer, Citation
 from core.batches import BatchResult, Json
 from core.errors import LimitExceeded, WrongUsage
+from core.json_lines import json_line
 from generation.batch.columns import unique
 
 Format = Literal["csv", "jsonl", "xlsx"]
@@ -127,7 +128,7 @@ def _write_csv(target: IO[bytes], names: Sequence[str], rows: Iterator[list[Json
 
 def _write_jsonl(target: IO[bytes], names: Sequence[str], rows: Iterator[list[Json]]) -> None:
     for row in rows:
-        written = json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)
+        written = json_line(dict(zip(names, row, strict=True)))
         target.write(written.encode(errors="replace") + b"\n")
 
 

@@ -54,6 +54,14 @@ def rows(form: Format, data: bytes) -> list[dict[str, Any]]:
     return [dict(zip(names, value, strict=True)) for value in values]
 
 
+def test_a_result_is_one_line_to_every_reader_of_lines() -> None:
+    asked = "One\u2028two\x85three\u2029four\x0bfive\x1csix?"
+
+    [line] = written("jsonl", [result({"question": asked})], ("question",)).decode().splitlines()
+
+    assert json.loads(line)["question"] == asked
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_stood_in_the_file_comes_back_in_front_of_the_answer(form: Format) -> None:
     carried: dict[str, Json] = {"team": "Köln\n2", "question": "How?", "n": 3}
