@@ -15,19 +15,21 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from catalog.models import Epoch
-from core.errors import FootnoteError, LimitExceeded, Transient
+from core.errors import Conflict, FootnoteError, LimitExceeded, Transient
 
 BUSY_WAIT_SECONDS = 10
 # No transaction of ours waits for anything: one that does nothing for so long is of a process that was stopped, and
 # the rows it holds would keep everybody from changing who may read what.
 IDLE_SECONDS = 60
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
 
 @dataclass(frozen=True)
 class Catalog:
     """The record of truth. Every unit of work is one short transaction, open while nothing else is waited for.
 
-    Both contexts raise `Transient` when the database is busy or gone and `LimitExceeded` when its disk is full.
+    Both contexts raise what `our_errors` does.
     """
 
     engine: Engine
@@ -92,7 +94,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def our_errors() -> Iterator[None]:
-    """Raise `Transient` where the database is busy or gone, and `LimitExceeded` where its disk is full."""
+    """Raise `Transient` where the database is busy or gone, `LimitExceeded` where its disk is full, and `Conflict`
+    where its file is damaged."""
     try:
         yield
     except OperationalError as error:
@@ -102,6 +105,8 @@ def our_errors() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise _translated(error) from error
+        if getattr(error.orig, "sqlite_errorcode", None) in _DAMAGED:
+            raise Conflict(f"The catalog is damaged ({error.orig}). Restore it from a backup.") from error
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from generation.extractive import ExtractiveAnswerer
 from generation.model_answerer import ModelAnswerer, ModelLimits, WithFallback
 from generation.service import AskService
 from governance.access.readable import ReadableRows
-from governance.audit import AuditLog, AuditReader, KeyStore, Report, verify
+from governance.audit import AuditLog, AuditReader, Flaw, KeyStore, Report, verify
 from governance.batch_results import BatchResults
 from governance.batch_rows import BatchRows
 from governance.batch_sealing import BatchSealing
@@ -97,7 +98,11 @@ class Home:
         return AuditReader(self.audit_storage, self.key_store)
 
     def verify_audit(self) -> Report:
-        return verify(self.audit_storage, self.key_store, self.layout.audit_folder)
+        """What is wrong with the audit log; a home begins with the record of its making, so that one is never empty."""
+        report = verify(self.audit_storage, self.key_store, self.layout.audit_folder)
+        if report.records or report.flaws:
+            return report
+        return replace(report, flaws=(Flaw("0", 1, "it is missing, and every other record with it"),))
 
     @cached_property
     def blobs(self) -> Blobs:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -393,8 +395,6 @@ def test_a_home_of_a_newer_version_is_refused(filled: Footnote, tmp_path: Path) 
 
 
 def test_the_audit_log_tells_of_a_record_that_was_changed(filled: Footnote, tmp_path: Path) -> None:
-    import sqlite3
-
     assert filled("audit", "verify").code == 0
     with sqlite3.connect(tmp_path / "home/audit.db") as connection:
         connection.execute("UPDATE audit_records SET time = '2020-01-01T00:00:00.000000Z' WHERE sequence = 3")
@@ -405,8 +405,8 @@ def test_the_audit_log_tells_of_a_record_that_was_changed(filled: Footnote, tmp_
 
 
 def test_an_audit_log_of_which_nothing_is_left_is_missed(filled: Footnote, tmp_path: Path) -> None:
-    for path in (tmp_path / "home").glob("audit.db*"):
-        path.unlink()
+    with closing(sqlite3.connect(tmp_path / "home/audit.db")) as connection, connection:
+        connection.execute("DELETE FROM audit_records")
     shutil.rmtree(tmp_path / "home/audit")
     ran = filled("audit", "verify", "--json")
     assert ran.code == 1
