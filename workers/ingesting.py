@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from catalog.job_queue import ClaimedJob
 from catalog.jobs import ScheduleRow
@@ -28,7 +29,10 @@ _ORPHANS_KEPT = timedelta(days=1)
 
 
 def ingest(home: Home, job: ClaimedJob) -> None:
-    """Bring one document in; nothing to do where it is in, or a newer arrival of it has taken its place."""
+    """Bring one document in, and end the job in the transaction that publishes it.
+
+    Nothing is to be done where it is in, or a newer arrival of it has taken its place.
+    """
     arrival = home.arrivals.find(job.subject_id)
     if arrival is None:
         return
@@ -37,8 +41,13 @@ def ingest(home: Home, job: ClaimedJob) -> None:
     load = partial(home.blobs.read, blob) if blob else loader(folder_of(expected.uri), limit)
     ledger = Ledger(home.catalog, arrival.source, arrival.source_uri, partial(home.jobs.fence, job=job))
     item = Item(expected.external_id, expected.uri, expected.decision, load)
+
+    def also(session: Session) -> None:
+        take_off(session, arrival.id)
+        home.jobs.finish(session, job)
+
     with home.parsers.borrowed() as parser:
-        bring_in(home.ingestion, parser, ledger, item, partial(take_off, arrival_id=arrival.id))
+        bring_in(home.ingestion, parser, ledger, item, also)
 
 
 def sync_source(home: Home, job: ClaimedJob) -> None:

@@ -465,6 +465,18 @@ def test_a_stale_worker_that_fails_leaves_the_document_as_the_present_one_made_i
     assert find_job(home.catalog, job.id).state == "done"
 
 
+def test_a_document_and_the_end_of_its_job_are_published_together(
+    work: Work, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a worker that dies between the two would leave a dead letter of a document that is in."""
+    job_id = work.upload_later("uploads", "leave.md", b"# Leave\n\nAbout leave.\n", FOR_ANA)
+    failing_first(monkeypatch, "complete", LimitExceeded("full"))
+
+    run_next(home, QUEUES)
+
+    assert (find_job(home.catalog, job_id).state, readable(home)) == ("done", {"leave.md": 1})
+
+
 def test_a_job_that_runs_twice_changes_nothing_the_second_time(work: Work, home: Home) -> None:
     work.upload_later("uploads", "leave.md", b"# Leave\n\nAbout leave.\n", FOR_ANA)
     job = claimed(home)
