@@ -1,7 +1,7 @@
 """Slack, as far as a bot can tell: its Web API, its signed events and its Socket Mode, over real sockets.
 
 It is strict where Slack is (tokens, blocks, membership, rate limits), delivers again what is not acknowledged, and
-keeps every message that it was given, so that a test can look at them as the least careful client would show them.
+keeps every message that it was given.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import itertools
 import json
-import re
 import secrets
 import socket
 import threading
@@ -58,7 +57,7 @@ class Message:
 
     def words(self) -> str:
         """Every word of the blocks, in order."""
-        return "".join(_strings(self.blocks))
+        return "".join(strings(self.blocks))
 
     def buttons(self) -> dict[str, dict[str, Any]]:
         """The buttons by their labels."""
@@ -407,7 +406,7 @@ def _check_blocks(blocks: list[dict[str, Any]]) -> None:
                     raise SlackError("invalid_blocks")
         else:
             raise SlackError("invalid_blocks")
-    if len(json.dumps(blocks)) > 60_000 or sum(map(len, _strings(blocks))) > 40_000:
+    if len(json.dumps(blocks)) > 60_000 or sum(map(len, strings(blocks))) > 40_000:
         raise SlackError("msg_too_long")
 
 
@@ -421,78 +420,14 @@ def _check_rich(part: dict[str, Any]) -> None:
             raise SlackError("invalid_blocks")
 
 
-def _strings(node: Any) -> Iterator[str]:
+def strings(node: Any) -> Iterator[str]:
     """Every `text` in the blocks that somebody reads."""
     if isinstance(node, list):
         for one in node:
-            yield from _strings(one)
+            yield from strings(one)
     elif isinstance(node, dict):
         if isinstance(node.get("text"), str):
             yield node["text"]
         for key in ("text", "elements"):
             if not isinstance(node.get(key), str):
-                yield from _strings(node.get(key))
-
-
-_LINKED_BY_ITSELF = re.compile(
-    r"[a-z][a-z0-9+.-]*://|\b(?:https?|ftp|wss?|data|javascript|vbscript|file|mailto|tel|slack|blob):[^\s)]|\bwww\d?\."
-    r"|(?<![\w.@-])[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|io|co|dev|app|xyz)\b|(?<![\w.-])[\w.-]+\.[a-z]{2,}/",
-    re.IGNORECASE,
-)
-_FETCHING = {
-    "image_url",
-    "thumb_url",
-    "slack_file",
-    "attachments",
-    "video_url",
-    "icon_url",
-    "files",
-    "provider_icon_url",
-}
-
-
-def reached_from(message: Message) -> set[str]:
-    """Every address that the least careful client would link to, preview or fetch for a message.
-
-    It obeys all markup of Slack's in every string that is not said to be plain, and links whatever looks like an
-    address in any string at all.
-    """
-    found = {str(value) for key, value in _entries(message.payload) if key in _FETCHING}
-    found |= {str(value) for key, value in _entries(message.blocks) if key == "url"}
-    if message.only_for is None and (message.payload.get("unfurl_links"), message.payload.get("unfurl_media")) not in (
-        ("0", "0"),
-        (False, False),
-        ("false", "false"),
-    ):
-        found.add("a preview")
-    shown = [str(message.payload["text"]), *_runs(message.blocks)]
-    for text in shown:
-        found |= {match[0] for match in _LINKED_BY_ITSELF.finditer(text)}
-    if re.search(r"<[^<>]*>", shown[0]):
-        found.add(shown[0])
-    return found
-
-
-def _runs(blocks: list[dict[str, Any]]) -> Iterator[str]:
-    """Words that stand together: neighbouring texts of a part read as one, and labels as themselves."""
-    for block in blocks:
-        for part in block["elements"]:
-            run = ""
-            for element in part.get("elements", [part]):
-                if element["type"] == "text":
-                    run += element["text"]
-                    continue
-                yield run
-                run = ""
-                yield from _strings(element)
-            yield run
-
-
-def _entries(node: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, list):
-        for one in node:
-            yield from _entries(one)
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
-            yield key, value
-            yield from _entries(value)
+                yield from strings(node.get(key))

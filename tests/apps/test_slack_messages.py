@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slack_double import BOT_TOKEN, SlackDouble, reached_from, slack_double
+from slack_double import BOT_TOKEN, SlackDouble, slack_double
 from slack_home import PUBLIC_URL, SlackHome, slack_home, slack_settings
+from slack_reader import reached_from
 from worst_outputs import worst_outputs
 
 from apps.slack.blocks import Shareable, answer_blocks, buttons, document_url, question_blocks, shared_blocks
