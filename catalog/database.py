@@ -21,6 +21,14 @@ BUSY_WAIT_SECONDS = 10
 # No transaction of ours waits for anything: one that does nothing for so long is of a process that was stopped, and
 # the rows it holds would keep everybody from changing who may read what.
 IDLE_SECONDS = 60
+# How soon a server that is not there, or has vanished, is noticed (libpq's parameter key words); its own waits are minutes to hours.
+_NOTICED: dict[str, int] = {
+    "connect_timeout": BUSY_WAIT_SECONDS,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -63,6 +71,7 @@ def open_engine(url: str) -> Engine:
     """
     if not url.startswith("sqlite"):
         engine = create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8, hide_parameters=True)
+        event.listen(engine, "do_connect", _notice)
         event.listen(engine, "connect", _configure_postgresql)
         return engine
     engine = create_engine(url, connect_args={"timeout": BUSY_WAIT_SECONDS}, hide_parameters=True)
@@ -73,6 +82,12 @@ def open_engine(url: str) -> Engine:
 
 def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
+
+
+def _notice(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+    """What the address says itself stays."""
+    for name, value in _NOTICED.items():
+        parameters.setdefault(name, value)
 
 
 def _configure_postgresql(connection: Any, _record: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import IntegrityError
 
 from catalog import (  # noqa: F401 - they declare tables
@@ -91,3 +91,16 @@ def test_a_process_that_is_stopped_in_a_transaction_holds_nobody_up_for_long(
             assert bump_epoch(session) == 1
         bump_epoch(stopped)
     engine.dispose()
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("", 10), ("?connect_timeout=3", "3")])
+def test_a_server_that_is_not_there_is_waited_for_as_long_as_its_address_says(said: str, seconds: object) -> None:
+    engine = open_engine(f"postgresql+psycopg://nobody@127.0.0.1:1/none{said}")
+    given: dict[str, object] = {}
+    event.listen(engine, "do_connect", lambda _dialect, _record, _arguments, parameters: given.update(parameters))
+
+    with pytest.raises(Transient):
+        schema.require_newest(engine)
+
+    assert given["connect_timeout"] == seconds
+    assert given["tcp_user_timeout"] == 30_000
