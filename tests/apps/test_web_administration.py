@@ -9,6 +9,7 @@ import pytest
 from web_home import LEAVE, WebHome, bearer, web_home
 
 from apps.web.sign_in import COOKIE
+from governance.access import membership
 from governance.audit import Kind
 from governance.identity import SCOPES
 
@@ -137,7 +138,10 @@ def test_administration_is_on_record_before_it_is_done(web: WebHome) -> None:
     response = web.client.put("/v1/groups/staff", json={"members": ["user:ana"]}, headers=admin)
 
     assert response.status_code == 503
-    assert web.client.get("/v1/groups", headers=admin).json() == []
+    with web.home.catalog.read() as session:
+        assert membership.groups(session) == []
+    assert web.client.get("/v1/groups", headers=admin).status_code == 503
+    assert web.client.get("/v1/keys", headers=admin).status_code == 503
     assert COOKIE not in web.client.post("/v1/session", json={"key": web.administrator}).cookies
 
 

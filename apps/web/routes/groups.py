@@ -18,8 +18,9 @@ router = APIRouter(route_class=GuardedRoute, tags=["groups"])
 
 @router.get("/v1/groups")
 @needs("admin")
-def list_groups(home: OpenHome) -> list[dict[str, Any]]:
+def list_groups(home: OpenHome, administration: Administrator) -> list[dict[str, Any]]:
     """Every defined group with its direct members."""
+    administration.record("groups.list")
     with home.catalog.read() as session:
         return [_group_json(view.group, view.members) for view in groups(session)]
 

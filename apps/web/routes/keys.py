@@ -18,8 +18,9 @@ router = APIRouter(route_class=GuardedRoute, tags=["keys"])
 
 @router.get("/v1/keys")
 @needs("admin")
-def show_keys(home: OpenHome) -> list[dict[str, Any]]:
+def show_keys(home: OpenHome, administration: Administrator) -> list[dict[str, Any]]:
     """Every key, without its secret."""
+    administration.record("keys.list")
     with home.catalog.read() as session:
         return [key_json(view) for view in list_keys(session)]
 
