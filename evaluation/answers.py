@@ -105,12 +105,12 @@ def _held(quotes: Iterable[Quote], accepted: Sequence[str]) -> bool:
     return any(holds_any(quote.quote, accepted) for quote in quotes)
 
 
-def _abstention(pairs: Iterable[tuple[Question, AnswerRecord]]) -> dict[str, float | None] | None:
+def _abstention(pairs: Iterable[tuple[Question, AnswerRecord]]) -> dict[str, float | None]:
     told = [
         (record.abstained, not question.answerable) for question, record in pairs if question.answerable is not None
     ]
     unanswerable = [is_unanswerable for _, is_unanswerable in told]
     if not any(unanswerable):
-        return None
+        return {"precision": None, "recall": None}
     precision, recall = precision_and_recall([abstained for abstained, _ in told], unanswerable)
     return {"precision": precision, "recall": recall}

@@ -63,4 +63,5 @@ def test_abstention_is_scored_as_finding_the_unanswerable_questions() -> None:
     both = answer_figures([RUNS, SIGNED, MOON, other], records, JUDGEMENTS)["abstention"]
 
     assert both == {"precision": 1 / 2, "recall": 1 / 2}
-    assert answer_figures([RUNS], [silent(RUNS)], JUDGEMENTS)["abstention"] is None
+    nothing_to_find = answer_figures([RUNS], [silent(RUNS)], JUDGEMENTS)["abstention"]
+    assert nothing_to_find == {"precision": None, "recall": None}
