@@ -21,7 +21,8 @@ BUSY_WAIT_SECONDS = 10
 # No transaction of ours waits for anything: one that does nothing for so long is of a process that was stopped, and
 # the rows it holds would keep everybody from changing who may read what.
 IDLE_SECONDS = 60
-# How soon a server that is not there, or has vanished, is noticed (libpq's parameter key words); its own waits are minutes to hours.
+# How soon a server that is not there, or has vanished, is noticed, by libpq's parameter key words; its own waits are
+# minutes to hours.
 _NOTICED: dict[str, int] = {
     "connect_timeout": BUSY_WAIT_SECONDS,
     "keepalives_idle": 30,
