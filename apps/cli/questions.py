@@ -83,18 +83,23 @@ def _stream(
 def _show_as_written(events: Generator[AskEvent, None, None]) -> Answer:
     """Show each sentence as it comes, or the abstention; the whole answer."""
     shown = ""
-    with closing(events):
-        for event in events:
-            match event:
-                case SentenceChecked(text):
-                    say(following(shown, text), end="")
-                    shown += following(shown, text)
-                case Answered(answer):
-                    if shown:
-                        say()
-                    if answer.abstained:
-                        say(_spoken(answer))
-                    return answer
+    try:
+        with closing(events):
+            for event in events:
+                match event:
+                    case SentenceChecked(text):
+                        piece = following(shown, text)
+                        shown += piece
+                        say(piece, end="")
+                    case Answered(answer):
+                        if answer.abstained:
+                            say(f"\n{_spoken(answer)}" if shown else _spoken(answer), end="")
+                            shown = _spoken(answer)
+                        return answer
+    finally:
+        # What comes next, the footnotes or what broke it off, has a line of its own.
+        if shown:
+            say()
     raise AssertionError("a stream that nobody cancelled ended without its answer")
 
 

@@ -105,7 +105,7 @@ def test_a_sentence_stands_on_the_terminal_while_the_model_writes_on_and_ctrl_c_
         shell.process.send_signal(signal.SIGINT)
         assert (shell.ends(), model.left.wait(WAIT_SECONDS)) == (130, True)
 
-    assert "Interrupted" in shell.shown and "Traceback" not in shell.shown
+    assert f"{FIRST}\nInterrupted" in shell.shown and "Traceback" not in shell.shown
     (intent,) = web.home.audit_reader.newest(kind=Kind.INTENT, limit=1)
     records = web.home.audit_reader.show(intent.record.audit_id)
     assert [one.record.kind for one in records] == ["intent", "evidence", "sentence", "receipt"]
