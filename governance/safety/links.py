@@ -25,7 +25,7 @@ _WELL_KNOWN = (
     r"pl|br|in|au|ca|ru|cn|jp|us)"
 )
 _ADDRESS = regex.compile(
-    rf"[a-z][a-z0-9+.-]*:[/\\]{{2}}{_RUN}*"
+    rf"(?<![a-z0-9+.-])[a-z0-9+.-]++:[/\\]{{2}}{_RUN}*"
     rf"|\b{_ACTING}:{_RUN}+"
     rf"|\bwww\d?{_DOT}{_RUN}+"
     rf"|(?<![\w@.-])(?:[\p{{L}}\p{{N}}_-]+{_DOT})+(?:{_WELL_KNOWN}\b(?![\w@.-]*\w@)|\p{{L}}{{2,}}(?=[/?]|:\d)){_RUN}*"

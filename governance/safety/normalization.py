@@ -26,8 +26,10 @@ _DASHES = dict.fromkeys((*range(0x2010, 0x2016), 0x2043, 0x2212, 0xFE58, 0xFE63,
 _WITH_MARKS = regex.compile(r".\p{M}*", regex.DOTALL)
 _BEYOND_ASCII = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
 # Characters without a glyph (UAX #44, 5.9), and what is drawn around or through a letter or a digit: a mark that is
-# part of the spelling of a Latin letter has composed with it.
-_NOT_READ = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Me}]|(?<=[\p{Latin}\p{Nd}]\p{Mn}*)\p{Mn}")
+# part of the spelling of a Latin letter has composed with it, and other scripts have marks of their own.
+_NOT_READ = regex.compile(
+    r"[\p{DI}\p{Cf}\p{Me}]|(?<=[\p{Latin}\p{Nd}\p{DI}\p{Cf}\p{Me}])[\p{Mn}&&\p{Script=Inherited}]+", regex.VERSION1
+)
 _REMEMBERED_CHARACTERS = 16
 _HIDDEN = regex.compile(
     # Joiners are part of the spelling of some scripts and of emoji; elsewhere they hide.

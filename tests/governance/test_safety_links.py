@@ -26,6 +26,7 @@ MARKUP = st.lists(st.sampled_from(PIECES)).map("".join)
         ("Go to www.evil.example now", "Go to www[.]evil[.]example now"),
         ("Go to evil.com/x now", "Go to evil[.]com/x now"),
         ("javascript:alert(1)", "javascript[:]alert(1)"),
+        ("1https://evil.example", "1https[:]//evil[.]example"),
         ("data:text/html;base64,AAAA", "data[:]text/html;base64,AAAA"),
         ("h\u200bttps://ev\u00adil.example", "https[:]//evil[.]example"),
         ("\\\\evil\\share", "\\ \\evil\\share"),
