@@ -29,15 +29,11 @@ class Rights:
 
         All passages count, not only the cited ones: a model has read them, and an abstention names what came near.
         """
-        if self.gate.readable(self.principal, [hit.passage.row for hit in self.hits]) != len(self.hits):
-            return False
-        return not citations or self._quoted(citations)
-
-    def _quoted(self, citations: Sequence[Citation]) -> bool:
-        documents = {citation.document_id for citation in citations}
-        rows = [hit.passage.row for hit in self.hits if hit.passage.document_id in documents]
+        rows = [hit.passage.row for hit in self.hits]
+        if not citations:
+            return self.gate.readable(self.principal, rows) == len(rows)
         live = self.gate.passages(self.principal, rows)
-        return all(any(_quotes(citation, passage) for passage in live) for citation in citations)
+        return len(live) == len(rows) and all(any(_quotes(one, passage) for passage in live) for one in citations)
 
 
 @contextmanager

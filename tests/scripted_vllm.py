@@ -25,8 +25,8 @@ class Act(Enum):
     DROP = "reset the connection"
 
 
-Step = bytes | float | Act
-"""Bytes are sent as they are, a number is a pause in seconds."""
+Step = bytes | float | threading.Event | Act
+"""Bytes are sent as they are, a number is a pause in seconds, an event is waited for."""
 
 
 def chunked(data: bytes) -> bytes:
@@ -98,6 +98,8 @@ class ScriptedVllm:
                 connection.sendall(step)
             elif isinstance(step, float):
                 threading.Event().wait(step)
+            elif isinstance(step, threading.Event):
+                step.wait(LONGEST_STALL_S)
             else:
                 self._act(step, connection)
                 return False

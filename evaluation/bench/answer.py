@@ -27,8 +27,8 @@ from wiring.lifecycle import init_home, open_home
 QUESTIONS = 16
 ALTERNATIONS = 40
 CLIENTS = 64
-ANSWERS_PER_CLIENT = 2
-ROUNDS = 2
+ANSWERS_PER_CLIENT = 4
+ROUNDS = 3
 TARGET_ADDED_MS = 25.0
 TARGET_RATIO = 0.9
 _ASKER = Principal("local", "bench")
@@ -48,18 +48,19 @@ def run_answer(served: Served | None = None) -> BenchReport:
             server = served or stack.enter_context(tiny_vllm(folder))
             if server is None:
                 raise Transient("no vLLM here: name one that runs with --url, or install one as `make test` does")
-            return _measured(server, folder)
+            waits, rates = _measured(server, folder)
     except Transient as error:
         return BenchReport("answer", this_machine(), (Row("vLLM", error=str(error)),), ())
+    return _report(waits, rates)
 
 
-def _measured(server: Served, folder: Path) -> BenchReport:
+def _measured(server: Served, folder: Path) -> tuple[tuple[Row, Row], tuple[Row, Row]]:
+    """The waits and the rates, each of vLLM and of ours."""
     settings = Settings(home=folder / "home", vllm_urls=server.url, vllm_api_key=server.key, vllm_model=server.model)
     init_home(settings)
     with open_home(settings) as home:
         sides = _sides(home, server, folder)
-        waits, rates = _waits(sides), _rates(sides)
-    return _report(waits, rates)
+        return _waits(sides), _rates(sides)
 
 
 def _report(waits: tuple[Row, Row], rates: tuple[Row, Row]) -> BenchReport:

@@ -6,6 +6,8 @@ It is made for precision, so that a runbook keeps its imperatives: it finds text
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import regex
 
 from governance.safety.forgetting import forgets_orders
@@ -108,6 +110,8 @@ _PLANTED = tuple(
 )
 
 
+# The same passages answer many questions.
+@lru_cache(maxsize=4_096)
 def planted_instruction(text: str) -> bool:
     """Whether `text` holds an instruction meant for a machine that reads it.
 

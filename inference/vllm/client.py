@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
@@ -11,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import httpx
+import aiohttp
 
 from core.answers import Mode
 from core.errors import ModelFailed, ModelFailure
@@ -21,7 +22,7 @@ from inference.vllm.endpoints import Endpoint, Endpoints, EndpointState
 from inference.vllm.events import Piece, events, lines
 
 _CONNECT_S = 1.0
-_KEPT_CONNECTIONS = 64
+_OK, _NOT_FOUND = 200, 404
 # Shorter than vLLM's own 5 s (VLLM_HTTP_TIMEOUT_KEEP_ALIVE), so that no request meets a connection being closed.
 _KEPT_S = 3.0
 # After the last event its connection is free again once the response has ended too, which takes no time in health.
@@ -46,17 +47,9 @@ class VllmChat:
         self._model = model
         self._heard = ""
         self._loop = asyncio.new_event_loop()
-        # Built here, used only on the loop. Proxies of the environment would see every passage, so none is used.
-        self._http = httpx.AsyncClient(
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(None, connect=_CONNECT_S),
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS, keepalive_expiry=_KEPT_S
-            ),
-        )
         self._thread = threading.Thread(target=self._loop.run_forever, name="footnote-vllm", daemon=True)
         self._thread.start()
+        self._http = asyncio.run_coroutine_threadsafe(_session(), self._loop).result()
 
     @property
     def mode(self) -> Mode:
@@ -84,11 +77,11 @@ class VllmChat:
     async def _would_write(self, url: str, within_s: float) -> bool:
         try:
             async with asyncio.timeout(within_s):
-                health = await self._http.get(f"{url.removesuffix('/v1')}/health")
-                if health.status_code != httpx.codes.OK:
-                    return False
+                async with self._http.get(f"{url.removesuffix('/v1')}/health", allow_redirects=False) as health:
+                    if health.status != _OK:
+                        return False
                 served = await _served_by(self._http, url, self._headers)
-        except (TimeoutError, httpx.HTTPError, ModelFailed):
+        except (TimeoutError, aiohttp.ClientError, ModelFailed):
             return False
         return not self._model or self._model in served
 
@@ -106,7 +99,7 @@ class VllmChat:
         for task in writing:
             task.cancel()
         await asyncio.gather(*writing, return_exceptions=True)
-        await self._http.aclose()
+        await self._http.close()
 
     def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Generator[Piece, None, None]:
         """As `ChatModel.stream`."""
@@ -142,7 +135,7 @@ class VllmChat:
                     async for piece in self._pieces(endpoint, body, headers, until, request.patience_s):
                         started = True
                         put(piece)
-            except (ModelFailed, TimeoutError, httpx.HTTPError) as error:
+            except (ModelFailed, TimeoutError, aiohttp.ClientError) as error:
                 failure = error if isinstance(error, ModelFailed) else _failure(error)
                 (self._endpoints.left if failure.kind in _WELL else self._endpoints.failed)(endpoint)
                 if started or failure.kind == "unfit" or self._loop.time() >= min(until, deadline):
@@ -162,14 +155,16 @@ class VllmChat:
         """The pieces of one answer. The first must have come by `until`, each further one within the patience."""
         async with asyncio.timeout_at(until) as waiting:
             body = {**body, "model": await self._served(endpoint, headers)}
-            request = self._http.stream("POST", f"{endpoint.url}/chat/completions", json=body, headers=headers)
+            request = self._http.post(
+                f"{endpoint.url}/chat/completions", json=body, headers=headers, allow_redirects=False
+            )
             async with request as response:
-                if response.status_code == httpx.codes.NOT_FOUND:
+                if response.status == _NOT_FOUND:
                     # Started anew with another model, perhaps: it is asked again before the next request.
                     endpoint.served = ""
-                if response.status_code != httpx.codes.OK:
-                    raise _refusal(response.status_code)
-                received = lines(response.aiter_bytes())
+                if response.status != _OK:
+                    raise _refusal(response.status)
+                received = lines(response.content.iter_any())
                 async for pieces in events(received):
                     if pieces:
                         waiting.reschedule(self._loop.time() + patience_s)
@@ -190,13 +185,25 @@ class VllmChat:
         return endpoint.served
 
 
-async def _served_by(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> list[str]:
+async def _session() -> aiohttp.ClientSession:
+    """Connections of the loop that runs; proxies of the environment would see every passage, so none is used."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_S),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        json_serialize=partial(json.dumps, ensure_ascii=False),
+        trust_env=False,
+    )
+
+
+async def _served_by(http: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> list[str]:
     """The names of the models that a server serves, one at least."""
-    response = await http.get(f"{url}/models", headers=headers)
-    if response.status_code != httpx.codes.OK:
-        raise _refusal(response.status_code)
+    async with http.get(f"{url}/models", headers=headers, allow_redirects=False) as response:
+        if response.status != _OK:
+            raise _refusal(response.status)
+        said = await response.read()
     try:
-        names = [str(entry["id"]) for entry in response.json()["data"]]
+        names = [str(entry["id"]) for entry in json.loads(said)["data"]]
     except (ValueError, LookupError, TypeError) as error:
         raise ModelFailed("refused", "vLLM did not say which model it serves.") from error
     if not names:
@@ -240,8 +247,8 @@ def _refusal(status: int) -> ModelFailed:
 
 def _failure(error: Exception) -> ModelFailed:
     """In words of ours: those of a server may quote what it was sent."""
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
+    if isinstance(error, TimeoutError):
         return ModelFailed("late", "vLLM did not answer in time.")
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, aiohttp.ClientConnectorError):
         return ModelFailed("unreachable", "vLLM cannot be reached.")
     return ModelFailed("broken", "The connection to vLLM broke.")

@@ -11,6 +11,9 @@ from inference.chat import TextDelta, Usage
 
 Piece = TextDelta | Usage
 
+_BROKEN_OFF = ("abort", "error")
+"""How vLLM says that a request ended without an answer, as when it is told to stop."""
+
 _LONGEST_LINE = 1_000_000
 """Bytes. A line longer than this is no event of a chat."""
 
@@ -51,6 +54,8 @@ def _read(event: Any) -> list[Piece]:
         if "error" in event:
             raise ModelFailed("broken", "vLLM broke off with an error.")
         for choice in event["choices"]:
+            if choice.get("finish_reason") in _BROKEN_OFF:
+                raise ModelFailed("broken", "vLLM broke off in the middle of an answer.")
             if text := choice["delta"].get("content"):
                 pieces.append(TextDelta(str(text)))
         if usage := event.get("usage"):

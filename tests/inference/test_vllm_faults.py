@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -49,6 +50,11 @@ def until_it_failed(chat: VllmChat, request: ChatRequest) -> tuple[list[str], Mo
     with pytest.raises(ModelFailed) as failure:
         said.extend(piece.text for piece in chat.stream(HELLO, request) if isinstance(piece, TextDelta))
     return said, failure.value
+
+
+def ended(reason: str) -> bytes:
+    """The last event of an answer, and why it is the last."""
+    return event({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": reason}]})
 
 
 @pytest.fixture
@@ -114,9 +120,11 @@ def test_a_first_token_that_does_not_come_is_waited_for_no_longer_than_the_patie
         assert (said, str(failure)) == ([], "vLLM did not answer in time.")
 
 
-def test_a_stream_that_stalls_is_given_up_and_its_connection_freed() -> None:
-    with scripted_vllm((HEAD, says("A"), Act.STALL)) as server, client(server.url) as chat:
-        said, failure = until_it_failed(chat, asking(patience_s=0.3))
+@pytest.mark.parametrize("garbage", [(), (b"this is no chunk\r\n",)], ids=["nothing", "garbage for a chunk"])
+def test_a_stream_that_stalls_is_given_up_and_its_connection_freed(garbage: tuple[Step, ...]) -> None:
+    script = (HEAD, says("A"), 0.1, *garbage, Act.STALL)
+    with scripted_vllm(script) as server, client(server.url) as chat:
+        said, failure = until_it_failed(chat, asking(patience_s=1.0))
         assert (said, str(failure)) == (["A"], "vLLM did not answer in time.")
         assert server.left.wait(SOON_S)
         assert chat.states()[0].outstanding == 0
@@ -165,7 +173,6 @@ def test_a_deadline_holds_for_all_servers_together() -> None:
         pytest.param((Act.HALF_CLOSE,), "The connection to vLLM broke.", id="half closed"),
         pytest.param((Act.DROP,), "The connection to vLLM broke.", id="reset"),
         pytest.param((chunked(b""),), "vLLM broke off in the middle of an answer.", id="ended without the last event"),
-        pytest.param((b"this is no chunk\r\n",), "The connection to vLLM broke.", id="garbage for a chunk"),
         pytest.param((event("{nonsense"), Act.STALL), "vLLM sent what is no JSON.", id="garbage for JSON"),
         pytest.param((chunked(b"data: \xff\xfe\n\n"), Act.STALL), "vLLM sent what is no JSON.", id="no UTF-8"),
         pytest.param((event("[1, 2]"), Act.STALL), ODD, id="a list"),
@@ -174,15 +181,21 @@ def test_a_deadline_holds_for_all_servers_together() -> None:
         pytest.param(
             (event({"error": {"message": "canary", "code": 500}}), DONE), "vLLM broke off with an error.", id="an error"
         ),
+        pytest.param((ended("abort"), DONE), "vLLM broke off in the middle of an answer.", id="told to stop"),
+        pytest.param((ended("error"), DONE), "vLLM broke off in the middle of an answer.", id="an error of its own"),
         pytest.param(
             (*[chunked(b"x" * 65_536)] * 400, Act.STALL), "vLLM sent a line that is too long.", id="an endless line"
         ),
     ],
 )
 def test_a_stream_that_breaks_says_what_it_said_and_then_fails(broken: tuple[Step, ...], cause: str) -> None:
-    with scripted_vllm((HEAD, says("A"), *broken)) as server, client(server.url) as chat:
-        said, failure = until_it_failed(chat, asking())
-        assert (said, str(failure)) == (["A"], cause)
+    heard = threading.Event()
+    with scripted_vllm((HEAD, says("A"), heard, *broken)) as server, client(server.url) as chat:
+        pieces = chat.stream(HELLO, asking())
+        assert next(pieces) == TextDelta("A")
+        heard.set()
+        with pytest.raises(ModelFailed, match=f"^{re.escape(cause)}$"):
+            next(pieces)
         assert chat.states()[0].outstanding == 0
         assert len(server.bodies) == 1  # what was said is said: nobody is asked to say it again
 
