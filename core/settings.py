@@ -57,8 +57,8 @@ class Settings(BaseSettings):
     model_patience_s: float = Field(
         1.5,
         gt=0,
-        description="Longest wait for a model's first token, and between two; beyond it the extractive answerer "
-        "takes over, in seconds.",
+        description="Longest wait for a model's first token, and of vLLM for every three further ones; beyond it the "
+        "extractive answerer takes over, in seconds.",
     )
     model_deadline_s: float = Field(60.0, gt=0, description="Longest time a model may write one answer, in seconds.")
     model_max_tokens: int = Field(512, gt=0, description="Most tokens of an answer that a model may write.")

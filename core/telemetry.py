@@ -64,6 +64,9 @@ def _started(name: str, kind: SpanKind, facts: Mapping[str, Fact]) -> Iterator[S
         one.note(**facts)
         try:
             yield one
+        except GeneratorExit:
+            # Whoever listened has left: no failure.
+            raise
         except BaseException as error:
             current.set_status(Status(StatusCode.ERROR))
             one.note(error=type(error).__name__)

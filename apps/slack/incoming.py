@@ -13,6 +13,8 @@ from governance.slack_accounts import SlackUser
 # What Slack calls itself: ids of workspaces, users and channels, and the time stamps that name messages.
 _ID = re.compile(r"[A-Z0-9]{1,32}")
 _TS = re.compile(r"[0-9]{1,16}\.[0-9]{1,10}")
+# A message as such, with a file beside it, and from a thread to the channel too.
+_SAID_BY_PERSONS = (None, "", "file_share", "thread_broadcast")
 _EVENT_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 _REFERENCE = re.compile(r"<(?P<kind>[@#!]?)(?P<target>[^<>|]*)(?:\|(?P<label>[^<>]*))?>")
 
@@ -120,7 +122,9 @@ def _is_foreign(body: Mapping[str, Any], event: Mapping[str, Any], team_id: str)
 
 
 def _is_no_persons(event: Mapping[str, Any]) -> bool:
-    return any(event.get(key) for key in ("subtype", "bot_id", "bot_profile", "app_id", "hidden", "edited"))
+    if event.get("subtype") not in _SAID_BY_PERSONS:
+        return True
+    return any(event.get(key) for key in ("bot_id", "bot_profile", "app_id", "hidden", "edited"))
 
 
 def _text(mapping: Mapping[str, Any], key: str) -> str:

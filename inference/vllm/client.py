@@ -6,6 +6,7 @@ import asyncio
 import json
 import queue
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -25,6 +26,8 @@ _CONNECT_S = 1.0
 _OK, _NOT_FOUND = 200, 404
 # Shorter than vLLM's own 5 s (VLLM_HTTP_TIMEOUT_KEEP_ALIVE), so that no request meets a connection being closed.
 _KEPT_S = 3.0
+# A server that writes less than this within the patience is as good as stalled: nobody reads as slowly.
+_LEAST_PIECES = 3
 # After the last event its connection is free again once the response has ended too, which takes no time in health.
 _END_S = 0.1
 
@@ -152,7 +155,9 @@ class VllmChat:
     async def _pieces(
         self, endpoint: Endpoint, body: dict[str, Any], headers: dict[str, str], until: float, patience_s: float
     ) -> AsyncIterator[Piece]:
-        """The pieces of one answer. The first must have come by `until`, each further one within the patience."""
+        """The pieces of one answer. The first must have come by `until`; after each, `_LEAST_PIECES` more, or the last,
+        within the patience."""
+        came: deque[float] = deque(maxlen=_LEAST_PIECES)
         async with asyncio.timeout_at(until) as waiting:
             body = {**body, "model": await self._served(endpoint, headers)}
             request = self._http.post(
@@ -167,7 +172,8 @@ class VllmChat:
                 received = lines(response.content.iter_any())
                 async for pieces in events(received):
                     if pieces:
-                        waiting.reschedule(self._loop.time() + patience_s)
+                        came.append(self._loop.time())
+                        waiting.reschedule(came[0] + patience_s)
                     for piece in pieces:
                         yield piece
                 waiting.reschedule(None)

@@ -182,6 +182,13 @@ def test_what_is_no_word_of_a_person_of_ours_is_acknowledged_and_nothing_follows
     assert SECRET in bot.after(payload)[-1].words()
 
 
+@pytest.mark.parametrize("subtype", ["file_share", "thread_broadcast"])
+def test_a_question_with_a_file_or_to_the_channel_too_is_answered(bot: SlackHome, subtype: str) -> None:
+    asked = bot.slack.direct_message("UANA", ABOUT_MERGER, subtype=subtype)
+
+    assert SECRET in bot.after(asked)[-1].words()
+
+
 @pytest.mark.parametrize(
     "facts", [{"is_bot": True}, {"deleted": True}, {"is_stranger": True}, {"team_id": "T0OTHER"}], ids=str
 )

@@ -136,6 +136,13 @@ def test_a_slow_drip_is_read_while_each_drop_comes_in_time() -> None:
         assert text(chat, asking(patience_s=1.0)) == "aaaaaa"
 
 
+def test_a_drip_that_nobody_would_wait_for_is_given_up_within_the_patience() -> None:
+    drip = [step for _ in range(50) for step in (says("a"), 0.6)]
+    with scripted_vllm((HEAD, *drip, USED, DONE)) as server, client(server.url) as chat:
+        said, failure = until_it_failed(chat, asking(patience_s=1.0))
+        assert len(said) < 10 and str(failure) == "vLLM did not answer in time."
+
+
 def test_no_answer_takes_longer_than_its_deadline_though_it_drips() -> None:
     drip = [step for _ in range(200) for step in (says("a"), 0.1)]
     with scripted_vllm((HEAD, *drip, DONE)) as server, client(server.url) as chat:
