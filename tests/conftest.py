@@ -7,7 +7,7 @@ import socket
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,20 @@ from wiring.home import Home
 from wiring.lifecycle import init_home, open_home
 
 pytest_plugins = ["vllm_server", "redis_server"]
+# What documents, questions and answers of most tests say.
+SAID = ("annual leave", "18 million", "purchase price", "quokkapassage")
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "eval"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Whatever a test is about: it fails where a log, of this process or one that it started, holds what was said."""
+    report = yield
+    logged = [text for name, text in report.sections if "stdout" not in name]
+    if report.passed and (leaked := [words for words in SAID if any(words in text.lower() for text in logged)]):
+        report.outcome = "failed"
+        report.longrepr = f"{leaked} stand in what was logged:\n" + "\n".join(logged)
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
