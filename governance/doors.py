@@ -25,7 +25,17 @@ from core.errors import NotFound
 from core.principals import Principal
 from governance.access.membership import asking
 from governance.access.sets import READABLE_SETS
-from governance.redaction import Marks, forget_spans, policy_of, spans_of_chunks, spans_of_version, store_spans
+from governance.redaction import (
+    LEVEL_HELD,
+    TOUCHED,
+    Marks,
+    forget_spans,
+    policy_at,
+    policy_of,
+    spans_of_chunks,
+    spans_of_version,
+    store_spans,
+)
 from governance.safety.sensitive import DETECTOR, Policy, Span, mask
 from governance.searchable import UNSEARCHABLE, searchable_text
 
@@ -72,7 +82,7 @@ class Gate:
             some = list(rows[at : at + _SLICE])
             with self.catalog.read() as session:
                 records = session.execute(_PASSAGES, {"rows": some, **asking(principal)}).all()
-                marks = self._marks(session, principal, records, some)
+                marks = self._marks(session, records, some)
             found.update((record.row, _passage(record, marks)) for record in records)
         return [found[row] for row in rows if row in found]
 
@@ -114,7 +124,9 @@ class Gate:
             record = session.execute(query, asking(principal)).one_or_none()
             if record is None:
                 raise NotFound("document", document_id)
-            marks = self._marks(session, principal, [record])
+            policy = policy_of(session, principal, self.redaction)
+            spans = spans_of_version(session, record.version_id)
+            marks = Marks(policy, spans, _unseen(session, [record]))
         view = document_view(record)
         return replace(view, title=marks.line(view.title)), marks.text(record.version_id, record.text)
 
@@ -137,14 +149,12 @@ class Gate:
         with self.catalog.read() as session:
             return policy_of(session, principal, self.redaction)
 
-    def _marks(
-        self, session: Session, principal: Principal, records: Sequence[Row[*tuple[Any, ...]]], rows: Sequence[int] = ()
-    ) -> Marks:
-        """What is to be masked in the versions of `records`: in these chunks of them, or in the one whole version."""
-        policy = policy_of(session, principal, self.redaction)
-        if policy == "open" or not records:
+    def _marks(self, session: Session, records: Sequence[Row[*tuple[Any, ...]]], rows: Sequence[int]) -> Marks:
+        """What is to be masked in `records` of `_PASSAGES`, which are about `rows`."""
+        policy = policy_at(records[0].level, self.redaction) if records else "strict"
+        if policy == "open":
             return Marks(policy, {}, {})
-        spans = spans_of_chunks(session, rows) if rows else spans_of_version(session, records[0].version_id)
+        spans = spans_of_chunks(session, rows) if any(record.touched for record in records) else {}
         return Marks(policy, spans, _unseen(session, records))
 
 
@@ -264,6 +274,8 @@ _PASSAGES = (
         Document.title,
         Source.name.label("source"),
         SensitiveScanRow.detector,
+        TOUCHED.label("touched"),
+        LEVEL_HELD.label("level"),
         _SPAN,
     )
     .outerjoin(SensitiveScanRow, SensitiveScanRow.version_id == ChunkRow.version_id)
@@ -284,8 +296,10 @@ _COUNTED = (
 def _unseen(session: Session, records: Sequence[Row[*tuple[Any, ...]]]) -> dict[int, str]:
     """The whole texts of those versions that the detectors of this program have not looked at."""
     versions = {record.version_id for record in records if record.detector != DETECTOR}
+    if not versions:
+        return {}
     query = select(VersionText.version_id, VersionText.text).where(VersionText.version_id.in_(versions))
-    return {row.version_id: row.text for row in session.execute(query)} if versions else {}
+    return {row.version_id: row.text for row in session.execute(query)}
 
 
 def _passage(record: Row[*tuple[Any, ...]], marks: Marks) -> Passage:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlalchemy import Row, and_, bindparam, delete, select
+from sqlalchemy import Row, and_, bindparam, case, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from catalog.models import ChunkRow, GranteeRow, now
@@ -17,25 +17,25 @@ from governance.access.membership import HELD, as_grantee, asking, intern
 from governance.safety.sensitive import DETECTOR, Policy, Span, mask, masked_categories, sensitive_spans
 
 _STRICTNESS: tuple[Policy, ...] = ("open", "standard", "strict")
-_POLICIES_HELD = select(RedactionPolicyRow.policy).where(RedactionPolicyRow.grantee_id.in_(select(HELD.c.id)))
+_LEVEL = case({policy: level for level, policy in enumerate(_STRICTNESS)}, value=RedactionPolicyRow.policy)
+_LEVEL_HELD = select(func.min(_LEVEL)).where(RedactionPolicyRow.grantee_id.in_(select(HELD.c.id)))
+LEVEL_HELD = _LEVEL_HELD.scalar_subquery()
+"""A column for a statement with the parameters of `asking`: what `policy_at` makes a policy of."""
 _SPAN_COLUMNS = (
     SensitiveSpanRow.version_id,
     SensitiveSpanRow.start,
     SensitiveSpanRow.end,
     SensitiveSpanRow.category,
 )
+_TOUCHES = and_(
+    ChunkRow.version_id == SensitiveSpanRow.version_id,
+    SensitiveSpanRow.start < ChunkRow.end,
+    SensitiveSpanRow.end > ChunkRow.start,
+)
+TOUCHED = exists(select(SensitiveSpanRow.version_id).where(_TOUCHES).correlate(ChunkRow))
+"""A column for a statement about chunks: whether `spans_of_chunks` has any for it."""
 _SPANS_OF_CHUNKS = (
-    select(*_SPAN_COLUMNS)
-    .join(
-        ChunkRow,
-        and_(
-            ChunkRow.version_id == SensitiveSpanRow.version_id,
-            SensitiveSpanRow.start < ChunkRow.end,
-            SensitiveSpanRow.end > ChunkRow.start,
-        ),
-    )
-    .where(ChunkRow.id.in_(bindparam("rows", expanding=True)))
-    .distinct()
+    select(*_SPAN_COLUMNS).join(ChunkRow, _TOUCHES).where(ChunkRow.id.in_(bindparam("rows", expanding=True))).distinct()
 )
 _SPANS_OF_A_VERSION = select(*_SPAN_COLUMNS).where(SensitiveSpanRow.version_id == bindparam("version_id"))
 
@@ -70,8 +70,12 @@ def unset_policy(session: Session, group: Grantee) -> None:
 
 def policy_of(session: Session, principal: Principal, default: Policy) -> Policy:
     """The most permissive policy of the principal's groups, at any depth; the default where none has one."""
-    held = {_policy(name) for name in session.scalars(_POLICIES_HELD, asking(principal))}
-    return min(held, key=_STRICTNESS.index, default=default)
+    return policy_at(session.scalars(_LEVEL_HELD, asking(principal)).one(), default)
+
+
+def policy_at(level: int | None, default: Policy) -> Policy:
+    """The policy of a `LEVEL_HELD`."""
+    return default if level is None else _STRICTNESS[level]
 
 
 @dataclass(frozen=True)
