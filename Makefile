@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_HOME := .footnote-demo
 PYTEST := $(BIN)/python -m pytest
+# Tests run in so many processes; each of them starts databases, and at most one vLLM, of its own.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-deep check format bench cluster clean
@@ -15,7 +17,7 @@ help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 # Each stamp is newer than what it was installed from, so that nothing is installed twice.
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard */native/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Footnote needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -46,7 +48,7 @@ serve: $(VENV)/.installed  ## Serve the home ./.footnote
 	@$(BIN)/footnote serve
 
 test: $(VENV)/.installed-dev $(VLLM)/.installed  ## Every test but the slow sweeps, on real databases, Redis and vLLM
-	$(PYTEST) -m "not deep"
+	$(PYTEST) -m "not deep" --numprocesses $(JOBS) --dist loadfile
 
 test-deep: $(VENV)/.installed-dev $(VLLM)/.installed  ## The slow sweeps: long property runs, every public evaluation set
 	$(PYTEST) -m deep --timeout=3000
