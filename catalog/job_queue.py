@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, Update, delete, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, Update, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,9 @@ from core.errors import Conflict, LeaseLost, NotFound
 
 WORKER_LOST = "the worker was lost"
 SETTLED = ("done", "dead", "cancelled")
-STATES = ("queued", "running", *SETTLED)
+WAITING = ("queued", "paused", "running")
+"""What is still to end; a paused job waits for somebody to resume it."""
+STATES = (*WAITING, *SETTLED)
 
 # A message longer than this belongs into a log.
 _CAUSE_CHARACTERS = 1000
@@ -85,12 +87,15 @@ class JobQueue:
         session.flush()
         return [row.id if row.once_key is None else _once(session, row, row.once_key) for row in rows]
 
-    def claim(self, worker: str, queues: Sequence[str]) -> ClaimedJob | None:
-        """Take the job whose turn it is; None when there is none to take."""
+    def claim(self, worker: str, queues: Sequence[str], like: ClaimedJob | None = None) -> ClaimedJob | None:
+        """Take the job whose turn it is; None when there is none to take.
+
+        Beside a job that the worker has in hand it is taken only if it is `like` that: of its kind, and never tried.
+        """
         with self.catalog.write() as session:
             now = database_now(session)
             row = _next(session, queues, now)
-            if row is None:
+            if row is None or (like is not None and (row.kind, row.attempts) != (like.kind, 0)):
                 return None
             row.state, row.worker, row.cause = "running", worker[:255], None
             row.token += 1
@@ -99,10 +104,23 @@ class JobQueue:
             row.started_at = row.started_at or now
             return ClaimedJob(row.id, row.kind, row.queue, row.subject_id, row.group_id, row.token, row.attempts)
 
-    def heartbeat(self, job: ClaimedJob) -> None:
-        """Hold a job for another lease. Raises `LeaseLost`."""
+    def heartbeat(self, jobs: Sequence[ClaimedJob]) -> list[ClaimedJob]:
+        """Hold jobs for another lease, and return those that are still their worker's.
+
+        One that somebody else is changing at this moment keeps the lease it has.
+        """
         with self.catalog.write() as session:
-            _ours(session, job, update(JobRow).values(lease_until=database_now(session) + self.lease))
+            mine = _held(session, jobs)
+            free = _held(session, mine, lock=True)
+            ids = [job.id for job in free]
+            longer = update(JobRow).where(JobRow.id.in_(ids)).values(lease_until=database_now(session) + self.lease)
+            session.execute(longer.execution_options(synchronize_session=False))
+            return mine
+
+    def still_held(self, jobs: Sequence[ClaimedJob]) -> list[ClaimedJob]:
+        """Those of these jobs that are still their worker's."""
+        with self.catalog.read() as session:
+            return _held(session, jobs)
 
     def fence(self, session: Session, job: ClaimedJob) -> None:
         """Make the caller's transaction commit only while the job is its worker's. Raises `LeaseLost`.
@@ -110,6 +128,25 @@ class JobQueue:
         The row stays locked until then, so nobody can take the job in between.
         """
         _ours(session, job, update(JobRow).values(token=job.token))
+
+    def fence_all(self, session: Session, jobs: Sequence[ClaimedJob]) -> None:
+        """Make the caller's transaction commit only while each of these jobs is its worker's. Raises `LeaseLost`.
+
+        Of several it does so as well where somebody else is changing one at this moment: whoever waits for a row and
+        holds others may be waited for by who has it.
+        """
+        ids = [job.id for job in jobs]
+        query = select(JobRow.id, JobRow.token).where(JobRow.id.in_(ids), JobRow.state == "running")
+        ours = {(row.id, row.token) for row in session.execute(query.with_for_update(skip_locked=len(jobs) > 1))}
+        for job in jobs:
+            if (job.id, job.token) not in ours:
+                raise LeaseLost(job.kind, job.id)
+
+    def finish_all(self, session: Session, jobs: Sequence[ClaimedJob]) -> None:
+        """Mark jobs done in the transaction that publishes what all of them are for; raises as `fence_all` does."""
+        self.fence_all(session, jobs)
+        done = _settle("done", database_now(session)).where(JobRow.id.in_([job.id for job in jobs]))
+        session.execute(done.execution_options(synchronize_session=False))
 
     def complete(self, job: ClaimedJob) -> None:
         """Mark a job done. Raises `LeaseLost`; a job that its function finished already is left so."""
@@ -167,7 +204,38 @@ class JobQueue:
         """
         with self.catalog.write() as session:
             end = _settle("cancelled", database_now(session))
-            _administer(session, job_id, ("queued", "running", "dead"), end, "There is nothing left to cancel.")
+            _administer(session, job_id, (*WAITING, "dead"), end, "There is nothing left to cancel.")
+
+    def pause(self, job_id: str) -> int:
+        """Let a job, and those that it has queued, wait until they are resumed; returns how many wait now.
+
+        What runs already comes to its end. Raises `NotFound`.
+        """
+        return self._turn_group(job_id, "queued", "paused")
+
+    def resume(self, job_id: str) -> int:
+        """Let a job, and those that it has queued, run again; returns how many may. Raises `NotFound`."""
+        return self._turn_group(job_id, "paused", "queued")
+
+    def pause_all(self, session: Session, kind: str, subject_ids: Sequence[str]) -> None:
+        """Let the jobs of these subjects wait, in the caller's transaction."""
+        self._turn(session, (JobRow.kind == kind, JobRow.subject_id.in_(subject_ids)), "queued", "paused")
+
+    def resume_all(self, session: Session, kind: str, subject_ids: Sequence[str]) -> None:
+        """Let the jobs of these subjects run again, in the caller's transaction."""
+        self._turn(session, (JobRow.kind == kind, JobRow.subject_id.in_(subject_ids)), "paused", "queued")
+
+    def _turn_group(self, job_id: str, before: str, after: str) -> int:
+        with self.catalog.write() as session:
+            if session.get(JobRow, job_id) is None:
+                raise NotFound("job", job_id)
+            return self._turn(session, (or_(JobRow.id == job_id, JobRow.group_id == job_id),), before, after)
+
+    def _turn(self, session: Session, which: Sequence[ColumnElement[bool]], before: str, after: str) -> int:
+        change = update(JobRow).where(*which, JobRow.state == before)
+        change = change.values(state=after, not_before=database_now(session))
+        result = session.execute(change.execution_options(synchronize_session=False))
+        return cast(CursorResult[Any], result).rowcount
 
     def supersede(self, session: Session, kind: str, subject_ids: Sequence[str]) -> None:
         """Cancel the jobs of these subjects in the caller's transaction: newer ones take their place."""
@@ -217,6 +285,13 @@ def _turn(queue: str, now: datetime) -> Select[JobRow]:
     """The first job of a queue that may run now."""
     ready = select(JobRow).where(JobRow.state == "queued", JobRow.queue == queue, JobRow.not_before <= now)
     return ready.order_by(JobRow.priority, JobRow.created_at, JobRow.id).limit(1)
+
+
+def _held(session: Session, jobs: Sequence[ClaimedJob], lock: bool = False) -> list[ClaimedJob]:
+    """Those of these jobs that are still their worker's; with `lock`, locked, and without those that somebody has."""
+    query = select(JobRow.id, JobRow.token).where(JobRow.id.in_([job.id for job in jobs]), JobRow.state == "running")
+    held = {(row.id, row.token) for row in session.execute(query.with_for_update(skip_locked=True) if lock else query)}
+    return [job for job in jobs if (job.id, job.token) in held]
 
 
 def _ours(session: Session, job: ClaimedJob, change: Update) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session
 
 from catalog.database import Catalog
 from catalog.job_queue import SETTLED, database_now
@@ -42,10 +41,10 @@ class JobView:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the jobs of a group are; `eta` is None until the first of them is settled, zero when all are."""
+    """How far the jobs of a group are, and how many are settled in a second; None until the first of them is."""
 
     states: dict[str, int]
-    eta: timedelta | None
+    per_second: float | None
 
     @property
     def total(self) -> int:
@@ -54,6 +53,14 @@ class Progress:
     @property
     def settled(self) -> int:
         return sum(self.states.get(state, 0) for state in SETTLED)
+
+    @property
+    def eta(self) -> timedelta | None:
+        """The time that is left if it goes on as it went; zero when all are settled."""
+        left = self.total - self.settled
+        if not left:
+            return timedelta()
+        return timedelta(seconds=left / self.per_second) if self.per_second else None
 
 
 def find_job(catalog: Catalog, job_id: str) -> JobView:
@@ -98,23 +105,19 @@ def oldest_queued(catalog: Catalog) -> dict[str, timedelta]:
 
 
 def progress(catalog: Catalog, group_id: str) -> Progress:
-    """How far a group is. The estimate takes what is left to go on as fast as what is settled went."""
+    """How far a group is, and its pace: what is settled over the time since its first job began."""
     counts = select(JobRow.state, func.count()).where(JobRow.group_id == group_id).group_by(JobRow.state)
+    times = select(func.min(JobRow.started_at), func.max(JobRow.finished_at)).where(JobRow.group_id == group_id)
     with catalog.read() as session:
         states: dict[str, int] = {row[0]: row[1] for row in session.execute(counts)}
-        eta = _eta(session, group_id, states)
-    return Progress(states, eta)
-
-
-def _eta(session: Session, group_id: str, states: dict[str, int]) -> timedelta | None:
-    settled = sum(states.get(state, 0) for state in SETTLED)
-    left = sum(states.values()) - settled
-    if not left:
-        return timedelta()
-    began = session.scalar(select(func.min(JobRow.started_at)).where(JobRow.group_id == group_id))
-    if not settled or began is None:
-        return None
-    return (database_now(session) - began) / settled * left
+        began, ended = session.execute(times).one()
+        now = database_now(session)
+    so_far = Progress(states, None)
+    if not so_far.settled or began is None:
+        return so_far
+    until = ended if so_far.settled == so_far.total and ended is not None else now
+    seconds = max((until - began).total_seconds(), 0.001)
+    return replace(so_far, per_second=so_far.settled / seconds)
 
 
 def _records() -> Select[tuple[object, ...]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from catalog.models import Base, UtcTime
@@ -21,7 +21,7 @@ class JobRow(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint("state IN ('queued', 'running', 'done', 'dead', 'cancelled')", name="state"),
+        CheckConstraint("state IN ('queued', 'paused', 'running', 'done', 'dead', 'cancelled')", name="state"),
         Index("ix_jobs_turn", "state", "queue", "priority", "created_at", "id"),
     )
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -56,6 +56,9 @@ class ArrivalRow(Base):
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
     external_id: Mapped[str] = mapped_column(Text)
     uri: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text, default="", server_default="")
+    revision: Mapped[str] = mapped_column(Text, default="", server_default="")
+    reference: Mapped[str] = mapped_column(Text, default="", server_default="")
     blob: Mapped[str | None] = mapped_column(String(64))
     access_set_id: Mapped[int] = mapped_column(ForeignKey("access_sets.id"))
     rule: Mapped[str] = mapped_column(Text)
@@ -63,10 +66,11 @@ class ArrivalRow(Base):
 
 
 class ScheduleRow(Base):
-    """A source that is kept in step with its folder: every so many seconds, or only when asked (None)."""
+    """A source that is kept in step: every so many seconds, or only when asked (None); not while it is `paused`."""
 
     __tablename__ = "schedules"
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True, autoincrement=False)
     every_s: Mapped[int | None] = mapped_column(Integer)
     prune: Mapped[bool] = mapped_column(default=False)
+    paused: Mapped[bool] = mapped_column(default=False, server_default=false())
     due_at: Mapped[datetime | None] = mapped_column(UtcTime, index=True)

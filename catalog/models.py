@@ -109,7 +109,10 @@ class AccessEntry(Base):
 
 
 class Source(Base):
-    """Where documents come from; `allow` and `access_file` are what its last ingest was told to apply."""
+    """Where documents come from; `allow` and `access_file` are what its last ingest was told to apply.
+
+    `content_at` is when everything that it had was last known here, on its way in or in.
+    """
 
     __tablename__ = "sources"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -117,6 +120,7 @@ class Source(Base):
     uri: Mapped[str] = mapped_column(Text)
     allow: Mapped[list[str]] = mapped_column(JSON, default=list)
     access_file: Mapped[str | None] = mapped_column(Text)
+    content_at: Mapped[datetime | None] = mapped_column(UtcTime)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
@@ -124,7 +128,8 @@ class Document(Base):
     """One document of a source, at its current version.
 
     `source_set_id` is what the source's rules say, `access_set_id` what holds once grants are laid over it.
-    `content_hash` and `parser` are of the last bytes looked at, so an unchanged document costs one hash.
+    `content_hash` and `parser` are of the last bytes looked at, so an unchanged document costs one hash; `revision` is
+    the source's own word for them, so that there it costs not even that. `name` is the file name the source gave.
     """
 
     __tablename__ = "documents"
@@ -145,6 +150,8 @@ class Document(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     content_hash: Mapped[str] = mapped_column(String(64), default="", index=True)
     parser: Mapped[str] = mapped_column(String(64), default="")
+    name: Mapped[str] = mapped_column(Text, default="", server_default="")
+    revision: Mapped[str] = mapped_column(Text, default="", server_default="")
     rule: Mapped[str] = mapped_column(Text, default="")
     source_set_id: Mapped[int] = mapped_column(ForeignKey("access_sets.id"))
     access_set_id: Mapped[int] = mapped_column(ForeignKey("access_sets.id"), index=True)
@@ -169,7 +176,9 @@ class Grant(Base):
 class DocumentVersion(Base):
     """One content of a document; its text stands in `catalog.texts`, its bytes in the blob named by the hash.
 
-    A version above its document's number is being brought in: no reader sees it yet.
+    A version above its document's number is being brought in: no reader sees it yet. `replaced_set_id` is the access
+    set it was read under before the source's rules changed, or before it was replaced: what has been taken out of a
+    document is not shown to whoever the rules let in later.
     """
 
     __tablename__ = "document_versions"
@@ -179,6 +188,7 @@ class DocumentVersion(Base):
     number: Mapped[int] = mapped_column(Integer)
     content_hash: Mapped[str] = mapped_column(String(64))
     title: Mapped[str] = mapped_column(Text)
+    replaced_set_id: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 

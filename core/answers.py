@@ -51,11 +51,15 @@ class Passage:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage with its rank (from 1) and its fused score for one query; a score never leaves its ranking."""
+    """A passage with its rank (from 1) and its fused score for one query; a score never leaves its ranking.
+
+    `also_in` are passages that say the same in near-duplicates of its document: named, and not ranked beside it.
+    """
 
     rank: int
     score: float
     passage: Passage
+    also_in: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from core.errors import UnreadableDocument
+
 
 class BlockKind(StrEnum):
     HEADING = "heading"
@@ -33,10 +35,20 @@ class Block:
 
 @dataclass(frozen=True)
 class Attachment:
-    """A document that another carries within it; `name` is its path there, each part of it a file name."""
+    """A document that another carries within it; `name` is its path there, each part of it a file name.
+
+    `refusal` says why its bytes, which are none then, could not be had.
+    """
 
     name: str
     data: bytes = field(repr=False)
+    refusal: UnreadableDocument | None = None
+
+    def load(self) -> bytes:
+        """Its bytes; raises its refusal."""
+        if self.refusal is not None:
+            raise self.refusal
+        return self.data
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,8 @@ class Parsed:
     """What a parser makes of a source's bytes.
 
     `text` is clean (see `clean_text`); `blocks` are in reading order, do not overlap and are never empty.
-    `attachments` are documents of their own, each name once.
+    `attachments` are documents of their own, each name once. `unread` says, to the document's owner, what of it could
+    not be read and why; it is empty where all of it was.
     """
 
     text: str
@@ -53,6 +66,7 @@ class Parsed:
     media_type: str
     metadata: dict[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,7 @@ def clean_text(text: str) -> str:
 
     Offsets then mean the same in Python, SQLite and PostgreSQL, which stores no U+0000.
     """
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if not text.isascii():
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}").replace("\r\n", "\n").replace("\r", "\n")
     return unicodedata.normalize("NFC", text)

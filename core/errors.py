@@ -6,8 +6,10 @@ FootnoteError            anything else is a bug, and may be loud
 ├── Forbidden            an administrator acts: the caller is known and lacks a scope
 ├── NotFound             the caller acts: a wrong id, or not theirs to see (we do not say which)
 ├── Conflict             the operator acts: another writer, another version, a refused deletion
+│   └── IndexDamaged     nobody acts: the index is not what was written, and is built anew from the catalog
 ├── UnreadableDocument   the document's owner acts: its bytes hold nothing we can index
 ├── LimitExceeded        the operator acts: a size, a budget, a rate
+├── SourceRefused        the operator acts: a source does not let us in, or not far enough
 ├── Transient            time acts: a neighbour is down or busy
 │   ├── ModelFailed      time acts: a language model is late, busy or gone; quotes answer in its place
 │   └── LeaseLost        nobody acts: another worker has the job, and its result counts
@@ -75,6 +77,10 @@ class Conflict(FootnoteError):
     """The state of the home forbids this; the message says who or what, and the next step."""
 
 
+class IndexDamaged(Conflict):
+    """The index is not what was written, or an earlier version wrote it. The catalog has all that it holds."""
+
+
 class UnreadableDocument(FootnoteError):
     """A document's bytes hold nothing we can index.
 
@@ -89,6 +95,10 @@ class UnreadableDocument(FootnoteError):
 
 class LimitExceeded(FootnoteError):
     """A size, a budget or a rate that the operator set was exceeded."""
+
+
+class SourceRefused(FootnoteError):
+    """A source of documents refused our credentials, or they lack a right; the message names the next step."""
 
 
 class Transient(FootnoteError):

@@ -1,4 +1,7 @@
-"""Logs: one line of JSON per event on stderr. What is logged are names, numbers and ids, never what people wrote."""
+"""Logs: one line of JSON per event on stderr. What is logged are names, numbers and ids, never what people wrote.
+
+Nothing depends on them: a line that cannot be written is lost, and whoever logged it goes on.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -16,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 def json_log(level: str, **always: str) -> FilteringBoundLogger:
     """A logger on stderr for this level and above; `always` stands in every line."""
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(sys.stderr),
+        _Lines(sys.stderr),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -25,6 +28,16 @@ def json_log(level: str, **always: str) -> FilteringBoundLogger:
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     return logger.bind(**always)
+
+
+class _Lines(structlog.WriteLogger):
+    """Lines on a stream whose disk may be full, or whose reader may be gone."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 def frames_of(error: BaseException) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import tempfile
@@ -23,6 +24,9 @@ from wiring.lifecycle import init_home, open_home
 pytest_plugins = ["vllm_server", "redis_server"]
 # What documents, questions and answers of most tests say.
 SAID = ("annual leave", "18 million", "purchase price", "quokkapassage")
+# Tests run side by side on machines that do other things too; how long a record may take is tested where it is tested.
+PATIENT_S = 30.0
+os.environ.setdefault("FOOTNOTE_AUDIT_LIMIT_S", f"{PATIENT_S:g}")  # also of programs that tests start
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "eval"
 
 
@@ -124,7 +128,9 @@ def eval_sets() -> Path:
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """Settings of a home on each of the two databases, with hashed words in place of the model."""
     url = None if database_url.startswith("sqlite") else database_url
-    return Settings(home=tmp_path / "home", database_url=url, embedding_model="hashing", writer_wait_s=0.5)
+    return Settings(
+        home=tmp_path / "home", database_url=url, embedding_model="hashing", writer_wait_s=0.5, audit_limit_s=PATIENT_S
+    )
 
 
 @pytest.fixture

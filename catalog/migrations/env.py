@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from catalog import batches, conversations, jobs, sensitive, slack, texts  # noqa: F401 - they declare tables
+from catalog import batches, connections, conversations, jobs, labels, sensitive, slack, texts  # noqa: F401 - they declare tables
 from catalog.models import Base
 
 connection = context.config.attributes["connection"]

@@ -85,6 +85,56 @@ def test_a_worker_takes_from_its_queues_only(queue: JobQueue) -> None:
     assert queue.claim("worker", ["ingest", "batch"]) is not None
 
 
+def test_beside_a_job_only_one_like_it_is_taken_and_only_in_its_turn(queue: JobQueue) -> None:
+    queue.enqueue([job("a"), job("b"), job("sync", kind="source-sync"), job("c")])
+    mine = claimed(queue)
+
+    assert (second := queue.claim("worker", ["ingest"], like=mine)) is not None
+    assert second.subject_id == "b"
+    assert queue.claim("worker", ["ingest"], like=mine) is None  # the turn is the sync's
+    assert claimed(queue).subject_id == "sync"
+    assert (last := queue.claim("worker", ["ingest"], like=mine)) is not None
+    assert last.subject_id == "c"
+
+
+def test_a_job_that_was_tried_before_is_not_taken_beside_another(queue: JobQueue, catalog: Catalog) -> None:
+    queue.enqueue([job("a"), job("b")])
+    mine = claimed(queue)
+    queue.fail(claimed(queue), "it failed")
+    end_pauses(catalog)
+
+    assert queue.claim("worker", ["ingest"], like=mine) is None
+    assert claimed(queue).attempt == 2
+
+
+def test_jobs_of_one_worker_end_together_or_none_of_them_does(queue: JobQueue, catalog: Catalog) -> None:
+    ids = queue.enqueue([job("a"), job("b"), job("c")])
+    mine = [claimed(queue) for _ in ids]
+    queue.cancel(ids[1])
+
+    with pytest.raises(LeaseLost), catalog.write() as session:
+        queue.finish_all(session, mine)
+    assert [find_job(catalog, one).state for one in ids] == ["running", "cancelled", "running"]
+
+    with catalog.write() as session:
+        queue.finish_all(session, [mine[0], mine[2]])
+    assert [find_job(catalog, one).state for one in ids] == ["done", "cancelled", "done"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_of_several_jobs_none_is_waited_for_that_somebody_else_is_changing(queue: JobQueue, catalog: Catalog) -> None:
+    """Two who each held one row and waited for the other's would be a deadlock; on SQLite writers take turns."""
+    queue.enqueue([job("a"), job("b")])
+    mine = [claimed(queue), claimed(queue)]
+
+    with catalog.write() as other:
+        queue.fence(other, mine[1])
+        with pytest.raises(LeaseLost), catalog.write() as session:
+            queue.fence_all(session, mine)
+    with catalog.write() as session:
+        queue.fence_all(session, mine)
+
+
 def test_many_workers_at_once_never_share_a_job(queue: JobQueue) -> None:
     queue.enqueue([job(str(number)) for number in range(24)])
 
@@ -103,11 +153,19 @@ def test_many_workers_at_once_never_share_a_job(queue: JobQueue) -> None:
 STALE: dict[str, Callable[[JobQueue, Catalog, ClaimedJob], object]] = {
     "complete": lambda queue, _, mine: queue.complete(mine),
     "fail": lambda queue, _, mine: queue.fail(mine, "too late"),
-    "heartbeat": lambda queue, _, mine: queue.heartbeat(mine),
+    "heartbeat": lambda queue, _, mine: heartbeat(queue, mine),
     "give back": lambda queue, _, mine: queue.give_back(mine),
     "fence": lambda queue, catalog, mine: fence(queue, catalog, mine),
     "finish": lambda queue, catalog, mine: finish(queue, catalog, mine),
+    "fence all": lambda queue, catalog, mine: fence_all(queue, catalog, mine),
+    "finish all": lambda queue, catalog, mine: finish_all(queue, catalog, mine),
 }
+
+
+def heartbeat(queue: JobQueue, mine: ClaimedJob) -> None:
+    assert queue.heartbeat([mine]) == queue.still_held([mine])
+    if not queue.still_held([mine]):
+        raise LeaseLost(mine.kind, mine.id)
 
 
 def fence(queue: JobQueue, catalog: Catalog, mine: ClaimedJob) -> None:
@@ -118,6 +176,16 @@ def fence(queue: JobQueue, catalog: Catalog, mine: ClaimedJob) -> None:
 def finish(queue: JobQueue, catalog: Catalog, mine: ClaimedJob) -> None:
     with catalog.write() as session:
         queue.finish(session, mine)
+
+
+def fence_all(queue: JobQueue, catalog: Catalog, mine: ClaimedJob) -> None:
+    with catalog.write() as session:
+        queue.fence_all(session, [mine])
+
+
+def finish_all(queue: JobQueue, catalog: Catalog, mine: ClaimedJob) -> None:
+    with catalog.write() as session:
+        queue.finish_all(session, [mine])
 
 
 @pytest.mark.parametrize("act", STALE)
@@ -161,7 +229,7 @@ def test_a_sign_of_life_keeps_the_lease(queue: JobQueue, catalog: Catalog) -> No
     mine = claimed(queue)
     end_leases(catalog)
 
-    queue.heartbeat(mine)
+    assert queue.heartbeat([mine]) == [mine]
 
     assert queue.sweep() == []
     queue.complete(mine)
@@ -310,6 +378,7 @@ def test_counts_age_and_progress_tell_what_is_so(queue: JobQueue, catalog: Catal
     assert (found.total, found.settled) == (4, 2)
     assert found.eta is not None
     assert timedelta() < found.eta < timedelta(minutes=5)
+    assert found.per_second is not None and found.per_second > 0
     assert count_jobs(catalog)[("batch", "queued")] == 1
     ages = oldest_queued(catalog)
     assert set(ages) == {"ingest", "batch"}
@@ -369,7 +438,9 @@ def test_whatever_happens_a_job_is_published_once_by_whoever_holds_it(
                 continue
             holder = None
         elif old is not None:
-            act = {"publish": queue.complete, "heartbeat": queue.heartbeat}.get(step, lambda one: queue.fail(one, "no"))
+            act = {"publish": queue.complete, "heartbeat": lambda one: heartbeat(queue, one)}.get(
+                step, lambda one: queue.fail(one, "no")
+            )
             if old == holder:
                 act(old)
                 published += step == "publish"
@@ -382,3 +453,30 @@ def test_whatever_happens_a_job_is_published_once_by_whoever_holds_it(
     assert (view.state == "running") == (holder is not None)
     with catalog.read() as session:
         assert session.scalars(select(JobRow.token)).one() == len(hands)
+
+
+def test_a_paused_job_waits_with_all_it_has_queued_until_it_is_resumed(queue: JobQueue) -> None:
+    [parent] = queue.enqueue([job("parent")])
+    children = queue.enqueue([job("a", group_id=parent), job("b", group_id=parent)])
+    other = queue.enqueue([job("other")])
+    running = claimed(queue)
+    assert running.id == parent
+
+    assert queue.pause(parent) == 2
+    assert claimed(queue).id == other[0]
+    assert queue.claim("worker", ["ingest"]) is None
+    queue.complete(running)  # what runs comes to its end
+    queue.cancel(children[1])
+
+    assert queue.resume(parent) == 1
+    assert claimed(queue).id == children[0]
+    with pytest.raises(NotFound):
+        queue.pause("nothing")
+
+
+def test_a_paused_job_is_no_workers_to_recover(queue: JobQueue, catalog: Catalog) -> None:
+    [paused] = queue.enqueue([job()])
+    queue.pause(paused)
+    end_leases(catalog)
+    assert queue.sweep() == []
+    assert find_job(catalog, paused).state == "paused"
