@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 from core.answers import Mode
@@ -11,10 +11,16 @@ from inference.chat import ChatMessage, ChatModel, ChatRequest, TextDelta, Usage
 
 @dataclass
 class DictatedChat:
-    """`chat` held to `dictation`, a regular expression, where there is one; what it wrote is in `written`."""
+    """`chat` held to `dictation`, a regular expression, where there is one; what it wrote is in `written`.
+
+    `interrupt` is called once, when more than `interrupt_after` characters have come and before any is passed on: what
+    is done with them may take so long that the model comes to its end meanwhile.
+    """
 
     chat: ChatModel
     dictation: str | None = None
+    interrupt: Callable[[], None] | None = None
+    interrupt_after: int = 0
     written: str = ""
     requests: list[ChatRequest] = field(default_factory=list)
 
@@ -28,7 +34,16 @@ class DictatedChat:
 
     def stream(self, messages: Sequence[ChatMessage], request: ChatRequest) -> Generator[TextDelta | Usage, None, None]:
         self.requests.append(request)
+        held: list[TextDelta | Usage] = []
         for piece in self.chat.stream(messages, replace(request, regex=self.dictation or request.regex)):
+            held.append(piece)
             if isinstance(piece, TextDelta):
                 self.written += piece.text
-            yield piece
+            if self.interrupt:
+                if len(self.written) <= self.interrupt_after:
+                    continue
+                interrupt, self.interrupt = self.interrupt, None
+                interrupt()
+            yield from held
+            held.clear()
+        yield from held

@@ -58,7 +58,7 @@ def test_who_waits_for_others_longer_than_their_patience_is_refused(chat: Transf
     began = time.monotonic()
     with pytest.raises(ModelFailed, match="others are before"):
         list(chat.stream(HELLO, asking(patience_s=0.2)))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     others.close()
 
 

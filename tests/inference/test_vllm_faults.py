@@ -23,7 +23,7 @@ ROLE = {"choices": [{"delta": {"role": "assistant", "content": ""}}]}
 ODD = "vLLM sent an event of a shape we do not know."
 HELLO = [ChatMessage("user", "Hello.")]
 # Far more than any of these waits takes, on a machine that has other things to do.
-SOON_S = 10.0
+SOON_S = 20.0
 
 
 @contextmanager
@@ -108,15 +108,15 @@ def test_an_answer_is_whole_though_the_server_says_nothing_after_its_end() -> No
         pytest.param((Act.STALL,), id="no head"),
         pytest.param((HEAD, Act.STALL), id="no event"),
         pytest.param((HEAD, event(ROLE), Act.STALL), id="no text"),
-        pytest.param((HEAD, *[event(ROLE), 0.05] * 100, Act.STALL), id="events without text"),
-        pytest.param((HEAD, *[chunked(b": ping\n\n"), 0.05] * 100, Act.STALL), id="pings in place of text"),
+        pytest.param((HEAD, *[event(ROLE), 0.05] * 1_000, Act.STALL), id="events without text"),
+        pytest.param((HEAD, *[chunked(b": ping\n\n"), 0.05] * 1_000, Act.STALL), id="pings in place of text"),
     ],
 )
 def test_a_first_token_that_does_not_come_is_waited_for_no_longer_than_the_patience(script: tuple[Step, ...]) -> None:
     with scripted_vllm(script) as server, client(server.url) as chat:
         began = time.monotonic()
         said, failure = until_it_failed(chat, asking(patience_s=0.3))
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < SOON_S
         assert (said, str(failure)) == ([], "vLLM did not answer in time.")
 
 
@@ -144,7 +144,7 @@ def test_a_drip_that_nobody_would_wait_for_is_given_up_within_the_patience() -> 
 
 
 def test_no_answer_takes_longer_than_its_deadline_though_it_drips() -> None:
-    drip = [step for _ in range(200) for step in (says("a"), 0.1)]
+    drip = [step for _ in range(600) for step in (says("a"), 0.1)]
     with scripted_vllm((HEAD, *drip, DONE)) as server, client(server.url) as chat:
         began = time.monotonic()
         said, failure = until_it_failed(chat, asking(patience_s=15, deadline_s=0.5))
