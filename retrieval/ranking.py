@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +15,46 @@ from pyroaring import BitMap, FrozenBitMap
 from core.errors import Conflict
 from inference.encoder import Encoder
 from inference.language import detect
-from retrieval.analysis import query_terms
+from retrieval.analysis import identifiers, query_terms
 from retrieval.dense import nearest, similarity
-from retrieval.fusion import convex_combination
+from retrieval.engines.protocol import IndexReading
+from retrieval.fusion import convex_combination, named_first, of_its_time
 from retrieval.index.manifest import REBUILD
-from retrieval.index.reader import IndexReader, Snapshot
+from retrieval.index.reader import Snapshot
 from retrieval.index.segment import language_code
 from retrieval.index.selection import Selection
-from retrieval.lexical import bm25
+from retrieval.lexical import K1, B, LexicalScores, bm25, frequencies
+from retrieval.spelling import corrections
+from retrieval.timeliness import shares_of_time
 
 # How many of each ranking are fused. Results down to any k start the same way.
 FUSION_DEPTH = 200
 
-# Measured over eleven public sets, see docs/decisions/index-and-ranking.md.
-DENSE_WEIGHT = 0.8
+# An identifier that more chunks hold does not tell them apart: it is a product's name and no ticket's.
+_FEW = 20
 
 # A query longer than this is cut: a question is shorter, and a pasted document would only cost time.
 _QUERY_CHARACTERS = 4_000
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a ranking is made of, as `footnote eval --ablation` chose it (docs/decisions/ranking-quality.md).
+
+    `dense_weight` is the cosine's, the words have the rest. Names and corrections: see `named_first` and `corrections`;
+    in its `own_language` a word is rare or common, see `bm25`. `time_weight`: see `of_its_time`.
+    """
+
+    dense_weight: float = 0.8
+    k1: float = K1
+    b: float = B
+    own_language: bool = True
+    names: bool = True
+    corrections: bool = True
+    time_weight: float = 0.1
+
+
+CHOSEN = Method()
 
 
 @dataclass(frozen=True)
@@ -46,8 +70,9 @@ class Ranking:
 class Ranker:
     """Hybrid search over the rows a person may read, which are decided before anything is ranked."""
 
-    reader: IndexReader
+    reader: IndexReading
     encoder: Encoder
+    method: Method = CHOSEN
 
     def embed(self, query: str) -> NDArray[np.float32]:
         """The vector of a query, of which a very long one's beginning decides."""
@@ -70,33 +95,50 @@ class Ranker:
         with _timed(timings_ms, "dense"):
             near, _ = nearest(selection, vector, max(k, FUSION_DEPTH))
         with _timed(timings_ms, "lexical"):
-            lexical = bm25(selection, query_terms(query, language))
-        slots, scores = self._fuse(selection, vector, near[:FUSION_DEPTH], lexical, language)
+            lexical = self._by_words(selection, query, language)
+            matching, _ = lexical.best(FUSION_DEPTH)
+            named, shares = _by_name(selection, identifiers(query) if self.method.names else ())
+        matching = np.union1d(matching, named)
+        slots, scores = self._fuse(selection, query, vector, near[:FUSION_DEPTH], matching, lexical, language)
+        if len(named):
+            slots, scores = named_first(slots, scores, named, shares, selection.rows_of(slots))
         slots, scores = _filled(slots[:k], scores[:k], near, k)
-        hits = zip(selection.rows[slots].tolist(), scores.tolist(), strict=True)
+        hits = zip(selection.rows_of(slots).tolist(), scores.tolist(), strict=True)
         return Ranking(tuple(hits), timings_ms, snapshot.generation)
+
+    def _by_words(self, selection: Selection, query: str, language: str) -> LexicalScores:
+        """BM25 of a query's words, and of what was meant by those that nothing readable holds."""
+        terms = query_terms(query, language)
+        score = partial(bm25, language=language if self.method.own_language else "", k1=self.method.k1, b=self.method.b)
+        found = score(selection, terms)
+        further = corrections(selection, query, language, terms, found) if self.method.corrections else []
+        return score(selection, [*terms, *further]) if further else found
 
     def _fuse(
         self,
         selection: Selection,
+        query: str,
         vector: NDArray[np.float32],
         near: NDArray[np.int64],
-        lexical: NDArray[np.float32],
+        matching: NDArray[np.int64],
+        lexical: LexicalScores,
         language: str,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The best of both rankings, best first, with their fused scores."""
         spoken = self.encoder.languages
         if spoken and language not in spoken:
-            slots = _best(lexical, FUSION_DEPTH)
-            fused = convex_combination(np.zeros(len(slots), np.float32), lexical[slots], 0.0)
+            slots = matching
+            fused = convex_combination(np.zeros(len(slots), np.float32), lexical.of(slots), 0.0)
         else:
-            slots = np.union1d(near, _best(lexical, FUSION_DEPTH))
+            slots = np.union1d(near, matching)
             dense = similarity(selection, vector, slots)
             if spoken:  # a chunk in another language lies where its names happen to put it: that is no evidence
-                understood = np.isin(selection.languages[slots], [language_code(known) for known in spoken])
+                understood = np.isin(selection.languages_of(slots), [language_code(known) for known in spoken])
                 dense = np.where(understood, dense, np.minimum(dense, 0))
-            fused = convex_combination(dense, lexical[slots], DENSE_WEIGHT)
-        order = np.lexsort((slots, -fused))
+            fused = convex_combination(dense, lexical.of(slots), self.method.dense_weight)
+        if self.method.time_weight and (shares := shares_of_time(selection, query, slots)) is not None:
+            fused = of_its_time(fused, shares, self.method.time_weight)
+        order = np.lexsort((selection.rows_of(slots), -fused))
         return slots[order], fused[order]
 
     def _check(self, snapshot: Snapshot) -> None:
@@ -107,15 +149,12 @@ class Ranker:
             )
 
 
-def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The slots of the k best positive scores, equal ones by slot; in no order."""
-    matched = np.flatnonzero(scores > 0)
-    if len(matched) <= k:
-        return matched
-    threshold = np.partition(scores[matched], len(matched) - k)[len(matched) - k]
-    contenders = matched[scores[matched] >= threshold]
-    best: NDArray[np.int64] = contenders[np.argsort(-scores[contenders], kind="stable")[:k]]
-    return best
+def _by_name(selection: Selection, wanted: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The chunks that hold what a query calls by its identifier, if these are few, and how much of it in (0, 1]."""
+    counts = frequencies(selection, wanted)
+    telling = [(term, 1.0) for term, count in zip(wanted, counts, strict=True) if 0 < count <= _FEW]
+    slots, scores = bm25(selection, telling).best(FUSION_DEPTH)
+    return slots, scores / scores[0] if len(scores) else scores
 
 
 def _filled(

@@ -1,25 +1,33 @@
-"""Search: a query and a principal in, the passages they may read out, ranked; each search on record."""
+"""Search: a query and a principal in, the passages they may read out, ranked."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import accumulate
 
-from pyroaring import BitMap
-from sqlalchemy import select
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap, FrozenBitMap
 
 from catalog.database import Catalog
-from catalog.models import ChunkRow, Document, Source
+from catalog.models import now
 from core.answers import Hit, SearchResult
-from core.documents import clean_text, content_hash
+from core.documents import clean_text
 from core.errors import LimitExceeded, WrongUsage
 from core.principals import Principal
 from core.telemetry import span
-from governance.access.readable import ReadableRows
-from governance.audit import AuditLog, Entry, Kind, new_audit_id
+from governance.access.readable import Readable, ReadableRows
 from governance.doors import Gate
-from retrieval.ranking import Ranker
+from retrieval.diversity import Diversity
+from retrieval.facets import DocumentFacets, Matching
+from retrieval.filters import NO_FILTERS, Filters
+from retrieval.ranking import Ranker, Ranking
+from retrieval.recency import Recency
+from retrieval.repeats import Ranked, kin_of, once
 
 MAX_QUERY_CHARACTERS = 8_000
 MAX_K = 1_000
@@ -28,31 +36,35 @@ MAX_K = 1_000
 # rewriting everything; the caller then gets what is certain to be readable.
 _ROUNDS = 5
 
+# So many rows beyond k are looked over for what repeats, and so many times all of these where that leaves fewer than k:
+# behind a thousand copies of a page there may be something else, but nobody waits for it.
+_BEYOND, _DEEPER = 30, 4
+
 
 @dataclass(frozen=True)
-class Filters:
-    """Narrows a search to documents with one of the values named; an empty tuple names nothing."""
+class _Found:
+    """What may be read, how many rows that is with the filters, and the best of them without repeats."""
 
-    sources: tuple[str, ...] = ()
-    document_ids: tuple[str, ...] = ()
-    media_types: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.sources or self.document_ids or self.media_types or self.languages)
-
-
-NO_FILTERS = Filters()
+    view: Readable
+    readable: int
+    distinct: list[Ranked]
 
 
 @dataclass(frozen=True)
 class Searcher:
-    """Finds passages without a record of its own: for those who keep one. See `RecordedSearch`."""
+    """Finds passages without a record of its own: for those who keep one. See `retrieval.recorded`.
+
+    `recency` and `diversity` are preferences: None does without. `clock` says what day it is.
+    """
 
     catalog: Catalog
     readable: ReadableRows
     ranker: Ranker
     gate: Gate
+    facets: DocumentFacets
+    recency: Recency | None = None
+    diversity: Diversity | None = None
+    clock: Callable[[], datetime] = now
 
     def search(
         self,
@@ -63,6 +75,9 @@ class Searcher:
         on_record: Callable[[], object] = lambda: None,
     ) -> SearchResult:
         """The best `k` readable chunks, best first; fewer only where fewer are readable.
+
+        What says the same in near-duplicates is ranked once: the best of it names the others in `also_in`, and they
+        come as hits of their own only after everything else, to fill k.
 
         Access is decided before ranking and again on the text, by the live catalog. When a row has become unreadable
         in between, or an index generation has passed by, the whole is done again. `on_record` is called before
@@ -82,89 +97,75 @@ class Searcher:
         began = time.perf_counter()
         with span("embed"):
             vector = self.ranker.embed(query)
-        timings = {"embed": _ms_since(began), "record": 0.0, "access": 0.0, "dense": 0.0, "lexical": 0.0, "gate": 0.0}
-        at = time.perf_counter()
-        on_record()
-        timings["record"] = _ms_since(at)
-        for _ in range(_ROUNDS):
-            at = time.perf_counter()
-            view = self.readable.of(principal)
-            rows = BitMap(view.rows & self._matching(filters)) if filters else view.rows
-            timings["access"] += _ms_since(at)
+        timings = dict.fromkeys(("embed", "record", "access", "dense", "lexical", "gate", "repeats"), 0.0)
+        timings["embed"] = _ms_since(began)
+        with _timed(timings, "record"):
+            on_record()
+        depth = min(k + _BEYOND, MAX_K)
+        found = self._found(query, vector, principal, k, depth, filters, timings)
+        if len(found.distinct) < k and depth < min(found.readable, MAX_K):
+            found = self._found(query, vector, principal, k, min(_DEEPER * depth, MAX_K), filters, timings)
+        hits = _filled(self.diversity.spread(found.distinct, k) if self.diversity else found.distinct, k)
+        timings["total"] = _ms_since(began)
+        spent = {name: round(ms, 3) for name, ms in timings.items()}
+        return SearchResult(query, principal, hits, spent, found.view.epoch, found.view.view)
+
+    def _found(
+        self,
+        query: str,
+        vector: NDArray[np.float32],
+        principal: Principal,
+        k: int,
+        depth: int,
+        filters: Filters,
+        timings: dict[str, float],
+    ) -> _Found:
+        """The best k rows without what repeats another; so many of the best `depth` where something does."""
+        for rounds_left in reversed(range(_ROUNDS)):
+            with _timed(timings, "access"):
+                view = self.readable.of(principal)
+                matching = self.facets.matching(view, filters) if filters else Matching(view.rows, view.epoch)
+            if matching.epoch != view.epoch and rounds_left:
+                continue  # documents have changed in between, and some of the view may be missing
+            rows = matching.rows
             with span("rank", readable=len(rows)):
-                ranking = self.ranker.rank(query, vector, rows, k)
-            for name, spent in ranking.timings_ms.items():
-                timings[name] = timings.get(name, 0.0) + spent
-            at = time.perf_counter()
-            with span("gate"):
-                passages = self.gate.passages(principal, [row for row, _ in ranking.hits])
-            timings["gate"] += _ms_since(at)
-            if len(passages) == min(k, len(rows)):
+                ranking = self._ranked(query, vector, rows, depth, timings)
+            with _timed(timings, "repeats"):
+                kin = kin_of(self.catalog, [row for row, _ in ranking.hits])
+            wanted = depth if kin.near else k
+            with _timed(timings, "gate"), span("gate"):
+                passages = self.gate.passages(principal, [row for row, _ in ranking.hits[:wanted]])
+                if wanted < depth and self.diversity and self.diversity.crowded(passages):
+                    wanted = depth
+                    passages = self.gate.passages(principal, [row for row, _ in ranking.hits])
+            if len(passages) == min(wanted, len(rows)):
                 break
         scores = dict(ranking.hits)
-        hits = tuple(Hit(rank, scores[one.row], one) for rank, one in enumerate(passages, start=1))
-        timings["total"] = _ms_since(began)
-        return SearchResult(
-            query, principal, hits, {name: round(ms, 3) for name, ms in timings.items()}, view.epoch, view.view
-        )
+        with _timed(timings, "repeats"):
+            distinct = once([(passage, scores[passage.row]) for passage in passages], kin)
+        return _Found(view, len(rows), distinct)
 
-    def _matching(self, filters: Filters) -> BitMap:
-        query = (
-            select(ChunkRow.id)
-            .join(Document, Document.version_id == ChunkRow.version_id)
-            .join(Source, Source.id == Document.source_id)
-        )
-        columns = {
-            Source.name: filters.sources,
-            Document.id: filters.document_ids,
-            Document.media_type: filters.media_types,
-            Document.language: filters.languages,
-        }
-        for column, values in columns.items():
-            if values:
-                query = query.where(column.in_(values))
-        with self.catalog.read() as session:
-            return BitMap(session.scalars(query).all())
-
-
-@dataclass(frozen=True)
-class RecordedSearch:
-    """Search as people reach it: the intent is on record before anything is looked up, the evidence before a hit
-    leaves. Raises `AuditUnavailable` and returns nothing when a record cannot be written."""
-
-    searcher: Searcher
-    audit: AuditLog
-
-    def search(
-        self, query: str, principal: Principal, k: int, actor: str, filters: Filters = NO_FILTERS
-    ) -> tuple[SearchResult, str]:
-        """As `Searcher.search`; also the id of its audit records."""
-        audit_id = new_audit_id()
-        asked = {"action": "search", "query": checked_query(query), "k": k, "actor": actor, "filters": vars(filters)}
-        intent = self.audit.submit([Entry(Kind.INTENT, principal, asked, audit_id)])
-        result = self.searcher.search(query, principal, k, filters, on_record=intent.wait)
-        self.audit.append_all([Entry(Kind.EVIDENCE, principal, evidence(result, self.searcher.ranker), audit_id)])
-        return result, audit_id
-
-
-def evidence(result: SearchResult, ranker: Ranker) -> Mapping[str, object]:
-    """What was retrieved and under which state of access, index and model: enough to find it again byte for byte."""
-    return {
-        "epoch": result.epoch,
-        "model": ranker.encoder.fingerprint,
-        "chunks": [
-            {
-                "chunk_id": hit.passage.chunk_id,
-                "document_id": hit.passage.document_id,
-                "version": hit.passage.version,
-                "start": hit.passage.start,
-                "end": hit.passage.end,
-                "sha256": content_hash(hit.passage.text),
-                "score": hit.score,
-            }
-            for hit in result.hits
-        ],
-    }
+    def _ranked(
+        self,
+        query: str,
+        vector: NDArray[np.float32],
+        rows: BitMap | FrozenBitMap,
+        depth: int,
+        timings: dict[str, float],
+    ) -> Ranking:
+        """The best `depth` of these rows, by score or, where recency is preferred, by what age leaves of it."""
+        looked_at = depth
+        while True:
+            ranking = self.ranker.rank(query, vector, rows, looked_at)
+            for name, spent in ranking.timings_ms.items():
+                timings[name] = timings.get(name, 0.0) + spent
+            if self.recency is None:
+                return ranking
+            changed_us = self.facets.changed_us([row for row, _ in ranking.hits])
+            hits, certain = self.recency.preferred(ranking.hits, changed_us, self.clock().astimezone(UTC).date())
+            if certain >= depth or len(ranking.hits) < looked_at or looked_at >= len(rows):
+                return replace(ranking, hits=hits[:depth])
+            looked_at *= _DEEPER
 
 
 def checked_query(query: str) -> str:
@@ -178,6 +179,26 @@ def checked_query(query: str) -> str:
             "a document to ask about is brought in with `footnote ingest`."
         )
     return query
+
+
+def _filled(distinct: Sequence[Ranked], k: int) -> tuple[Hit, ...]:
+    """The first k that are distinct; where there are fewer, what repeats them comes after, and no score rises."""
+    lowest = min((one.score for one in distinct), default=0.0)
+    scores = list(accumulate((one.score for one in distinct[:k]), min))
+    hits = [
+        (one.passage, score, tuple(passage for passage, _ in one.repeats))
+        for one, score in zip(distinct, scores, strict=False)
+    ]
+    repeats = sorted((again for one in distinct for again in one.repeats), key=lambda again: -again[1])
+    hits += [(passage, min(score, lowest), ()) for passage, score in repeats[: k - len(hits)]]
+    return tuple(Hit(rank, score, passage, also) for rank, (passage, score, also) in enumerate(hits, start=1))
+
+
+@contextmanager
+def _timed(timings: dict[str, float], part: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    timings[part] += _ms_since(began)
 
 
 def _ms_since(began: float) -> float:

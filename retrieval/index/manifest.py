@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from core.documents import content_hash
-from core.errors import Conflict
+from core.errors import Conflict, IndexDamaged
 from retrieval.index.storage import FileRecord, Storage
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 SEGMENTS = "segments"
+MERGING = "merging"
+"""Where a segment is merged that is no part of the index yet."""
 REBUILD = "run `footnote index rebuild`"
 
 
@@ -21,7 +23,8 @@ class SegmentRecord:
     """One segment: its folder, how many chunks it holds, and its files by name.
 
     `dropped` names the file with the rows that are no longer part of the index, empty if there are none;
-    `residual` bounds how far a score from the quantized codes can be from the exact one.
+    `residual` bounds how far a score from the quantized codes can be from the exact one. `merged` names the segments
+    that this one was merged from in the background, each with its `dropped` then: together they hold the same chunks.
     """
 
     id: str
@@ -31,6 +34,7 @@ class SegmentRecord:
     residual: float
     files: dict[str, FileRecord]
     dropped: str = ""
+    merged: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,20 @@ class Manifest:
     format: int = field(default=FORMAT_VERSION)
 
 
+def dropped_file(generation: int) -> str:
+    """The name of the file with the rows that are dropped of a segment from a generation on."""
+    return f"dropped-{generation}.roaring"
+
+
+def dropped_at(name: str) -> int:
+    """The generation of `dropped_file`, 0 for no file."""
+    return int(name.removeprefix("dropped-").removesuffix(".roaring")) if name else 0
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """The present generation, None where none was ever published.
 
-    Raises `Conflict` for a manifest that is damaged or of another format.
+    Raises `IndexDamaged` for a manifest that is damaged or of an earlier format, `Conflict` for one of a later.
     """
     path = folder / MANIFEST
     try:
@@ -71,9 +85,11 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (ValueError, KeyError, TypeError):
         intact, body = False, {}
     if not intact:
-        raise Conflict(f"The index is damaged: {path} is not what was written. To repair it, {REBUILD}.")
+        raise IndexDamaged(f"The index is damaged: {path} is not what was written. To repair it, {REBUILD}.")
     if body["format"] != FORMAT_VERSION:
-        raise Conflict(
+        # Two versions at work on one home would otherwise rebuild what the other has just written, in turns.
+        outdated = body["format"] < FORMAT_VERSION
+        raise (IndexDamaged if outdated else Conflict)(
             f"The index in {folder} has format {body['format']}, this version reads {FORMAT_VERSION}: {REBUILD}."
         )
     return _from_json(body)
@@ -98,7 +114,8 @@ def _from_json(body: dict[str, object]) -> Manifest:
     records = []
     for segment in segments:
         files = {name: FileRecord(**record) for name, record in segment.pop("files").items()}
-        records.append(SegmentRecord(files=files, **segment))
+        merged = tuple((id_, dropped) for id_, dropped in segment.pop("merged", ()))
+        records.append(SegmentRecord(files=files, merged=merged, **segment))
     return Manifest(
         segments=tuple(records),
         retired=tuple(Retired(**item) for item in retired),

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.analysis import index_terms
-from retrieval.index.segment import SegmentArrays
+from retrieval.analysis import index_terms, month_term
+from retrieval.index.segment import IndexRow, SegmentArrays
 
 _MOST_FREQUENT = np.iinfo(np.uint16).max
 
@@ -36,13 +36,14 @@ def term_key(term: str) -> int:
     return int.from_bytes(hashlib.blake2b(term.encode(), digest_size=8).digest(), "little")
 
 
-def build_postings(texts: Iterable[tuple[str, str]]) -> tuple[Postings, NDArray[np.uint32]]:
-    """The postings and the lengths of chunks, given as (text, language) in the order of the segment."""
+def build_postings(rows: Iterable[IndexRow]) -> tuple[Postings, NDArray[np.uint32]]:
+    """The postings and the lengths of chunks, given in the order of the segment."""
     keys: list[NDArray[np.uint64]] = []
     frequencies: list[NDArray[np.uint16]] = []
     lengths: list[int] = []
-    for text, language in texts:
-        counts, length = index_terms(text, language)
+    for row in rows:
+        counts, length = index_terms(row.text, row.language)
+        counts.update(map(month_term, row.months))
         keys.append(np.fromiter(map(term_key, counts), np.uint64, len(counts)))
         frequencies.append(np.minimum(np.fromiter(counts.values(), np.int64, len(counts)), _MOST_FREQUENT))
         lengths.append(length)

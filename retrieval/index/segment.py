@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from core.errors import Conflict
-from retrieval.index.manifest import REBUILD, SegmentRecord
-from retrieval.index.storage import FileRecord, Storage, sha256_of
+from retrieval.index.checking import Check
+from retrieval.index.manifest import SegmentRecord
+from retrieval.index.signs import Signs, signs_of
+from retrieval.index.storage import FileRecord, Storage
 
 CODES = "codes.faiss"
+SIGNS, FACTORS = "bits.npy", "factors.npy"
 
 # Below this a segment's vectors are read themselves: a scan of its codes would save less than it costs.
 FEWEST_FOR_CODES = 4_096
 
-_LARGEST_CODE = 127
+LARGEST_CODE = 127
+"""The largest number that an 8-bit code holds."""
+_QUANTIZED_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class IndexRow:
     """One chunk to be indexed.
 
     `row` is its number in the catalog, below 2^32; `vector` has length 1 up to rounding; `text` is what the lexical
-    index reads, in `language` (ISO 639-1). Chunks of equal `locality` are kept next to each other: give chunks that
-    the same people may read the same number. It is a hint for speed and decides nothing.
+    index reads, in `language` (ISO 639-1); `months` are those its document is of, see `retrieval.periods`. Chunks of
+    equal `locality` are kept next to each other: give chunks that the same people may read the same number. It is a
+    hint for speed and decides nothing.
     """
 
     row: int
@@ -39,6 +44,7 @@ class IndexRow:
     text: str
     language: str
     locality: int
+    months: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,14 @@ class Segment:
     arrays: SegmentArrays
     codes: Any  # None, or a faiss.IndexScalarQuantizer: `scale` times the vectors, in 8 bits, inner product
     dropped: BitMap
+    signs: Signs | None = None  # None without codes, and in a segment written by an earlier version
+
+    @cached_property
+    def code_bytes(self) -> NDArray[np.uint8]:
+        """(n, dimension): the numbers of `codes` plus 128, where FAISS keeps them."""
+        shape = self.arrays.vectors.shape
+        stored: NDArray[np.uint8] = faiss.rev_swig_ptr(self.codes.codes.data(), shape[0] * shape[1])
+        return stored.reshape(shape)
 
     @cached_property
     def live(self) -> BitMap:
@@ -98,6 +112,9 @@ def write_segment(folder: Path, name: str, arrays: SegmentArrays, storage: Stora
     if len(arrays.rows) >= FEWEST_FOR_CODES:
         codes, scale, residual = _quantize(arrays.vectors)
         files[CODES] = storage.write(temporary / CODES, [np.asarray(faiss.serialize_index(codes)).data])
+        signs = signs_of(arrays.vectors)
+        files[SIGNS] = _save(temporary / SIGNS, signs.words, storage)
+        files[FACTORS] = _save(temporary / FACTORS, signs.factors, storage)
     storage.sync_folder(temporary)
     storage.rename(temporary, folder / name)
     count = len(arrays.rows)
@@ -110,37 +127,29 @@ def write_dropped(folder: Path, record: SegmentRecord, dropped: BitMap, name: st
     file = storage.write(temporary, [dropped.serialize()])
     storage.rename(temporary, folder / record.id / name)
     files = {other: kept for other, kept in record.files.items() if other != record.dropped} | {name: file}
-    return SegmentRecord(
-        record.id, record.count, record.count - len(dropped), record.scale, record.residual, files, name
-    )
+    return replace(record, live=record.count - len(dropped), files=files, dropped=name)
 
 
-def open_segment(folder: Path, record: SegmentRecord) -> Segment:
-    """Map a segment's files; raises `Conflict` for one of another size than was written.
+def open_segment(folder: Path, record: SegmentRecord, check: Check) -> Segment:
+    """Map a segment's files, each of which `check` has found to be what was written before anything else reads it.
 
-    Raises `FileNotFoundError` where a file is gone, which a newer generation explains or nothing does.
+    Raises `IndexDamaged` as `check` does, and `FileNotFoundError` where a file is gone, which a newer generation
+    explains or nothing does.
     """
     place = folder / record.id
     for name, file in record.files.items():
-        if (place / name).stat().st_size != file.size:
-            raise _damaged(place / name)
-    # Plain arrays over the maps: numpy's own class for them makes every slice slower.
-    loaded = {field: np.load(place / f"{field}.npy", mmap_mode="r").view(np.ndarray) for field in ARRAYS}
+        check(place / name, file)
+    loaded = {field: _map(place / f"{field}.npy") for field in ARRAYS}
     codes = faiss.read_index(str(place / CODES), faiss.IO_FLAG_MMAP_IFC) if CODES in record.files else None
     dropped = BitMap.deserialize((place / record.dropped).read_bytes()) if record.dropped else BitMap()
-    return Segment(record, SegmentArrays(**loaded), codes, dropped)
+    signs = Signs(_map(place / SIGNS), _map(place / FACTORS)) if SIGNS in record.files else None
+    return Segment(record, SegmentArrays(**loaded), codes, dropped, signs)
 
 
-def verify_segment(folder: Path, record: SegmentRecord) -> None:
-    """Read every byte of a segment; raises `Conflict` naming the first file that is not what was written."""
-    for name, file in record.files.items():
-        path = folder / record.id / name
-        if not path.exists() or sha256_of(path) != file.sha256:
-            raise _damaged(path)
-
-
-def _damaged(path: Path) -> Conflict:
-    return Conflict(f"The index is damaged: {path} is missing or not what was written. To repair it, {REBUILD}.")
+def _map(path: Path) -> NDArray[Any]:
+    # A plain array over the map: numpy's own class for them makes every slice slower.
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r").view(np.ndarray)
+    return mapped
 
 
 def _save(path: Path, array: NDArray[np.generic], storage: Storage) -> FileRecord:
@@ -155,11 +164,14 @@ def _quantize(vectors: NDArray[np.float32]) -> tuple[Any, float, float]:
 
     By Cauchy and Schwarz a score of a unit query against a code is off by at most that length.
     """
-    scale = _LARGEST_CODE / float(np.abs(vectors).max())
-    rounded = np.rint(vectors * np.float32(scale))
-    residual = float(np.linalg.norm(vectors - rounded / np.float32(scale), axis=1).max())
+    scale = LARGEST_CODE / float(max(vectors.max(), -vectors.min()))
     codes: Any = faiss.IndexScalarQuantizer(
         vectors.shape[1], faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
     )
-    codes.add(rounded)
+    residual = 0.0
+    for start in range(0, len(vectors), _QUANTIZED_AT_ONCE):
+        some = vectors[start : start + _QUANTIZED_AT_ONCE]
+        rounded = np.rint(some * np.float32(scale))
+        residual = max(residual, float(np.linalg.norm(some - rounded / np.float32(scale), axis=1).max()))
+        codes.add(rounded)
     return codes, scale, residual

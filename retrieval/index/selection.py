@@ -3,94 +3,198 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap, FrozenBitMap
 
+from governance.access.bitmaps import flags_of
 from retrieval.index.segment import Segment
 
-# Sets of readable rows that are remembered per snapshot, at about 20 bytes for every chunk of the index.
+# Sets of readable rows that are remembered per snapshot, at about a bit for every chunk of the index.
 _REMEMBERED = 32
 
+# A bitmap is padded to whole words of so many bytes, so that a scan may read words.
+_WORD_BYTES = 8
 
-@dataclass(frozen=True)
+# A byte for every number up to the highest row costs less than looking rows up one by one, unless most numbers are of
+# rows that are long gone.
+_SPARSEST = 64
+
+
+class VectorsElsewhere(Protocol):
+    """Vectors that an engine of its own holds, while everything else of the chunks stands in segments."""
+
+    def nearest(
+        self, selection: Selection, query: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """As `retrieval.dense.nearest`: the slots most similar to `query`, and their similarities."""
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(len(rows), dimension): the exact vectors of some catalog rows."""
+
+
+@dataclass(frozen=True, eq=False)
 class Selection:
-    """`n` readable chunks, numbered 0 to n-1 in the order of their catalog rows: their *slots*.
+    """The readable chunks of some segments, each known by its *slot*: where it stands when the segments follow one
+    another, each in the order in which it is stored.
 
-    Nothing here depends on a chunk that is not readable, nor on how chunks lie in segments: rankings computed over
-    slots are the same whatever else the index holds.
+    Where a chunk stands depends on what else the index holds. So slots only say which chunk is meant: what orders
+    chunks of equal scores are their rows, and what is computed of them are whole numbers or never summed. Rankings are
+    the same to the last bit whatever is hidden and however chunks lie in segments.
     """
 
     segments: tuple[Segment, ...]
-    rows: NDArray[np.int64]  # (n,) ascending
-    slots: tuple[NDArray[np.int32], ...]  # for each segment, the slot of each of its chunks, -1 if not readable
-    owners: NDArray[np.int32]  # (n,) the segment of each slot
-    positions: NDArray[np.int64]  # (n,) where in its segment
+    bitmaps: tuple[NDArray[np.uint8], ...]
+    """For each segment, one bit for each of its chunks, lowest first, set where readable; zeros up to a whole word."""
+    counts: tuple[int, ...]
+    """How many chunks of each segment are readable."""
+    elsewhere: VectorsElsewhere | None = None
+    """Who holds the vectors, where the segments do not."""
+    _speaking: dict[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return sum(self.counts)
 
     @cached_property
-    def lengths(self) -> NDArray[np.float32]:
-        """(n,) words of each chunk."""
-        return self._collect("lengths").astype(np.float32)
+    def starts(self) -> NDArray[np.int64]:
+        """The slot of each segment's first chunk, and at the end the number of all chunks."""
+        return np.cumsum([0, *(len(segment.arrays.rows) for segment in self.segments)], dtype=np.int64)
 
     @cached_property
-    def languages(self) -> NDArray[np.uint16]:
-        """(n,) language codes."""
-        return self._collect("languages")
+    def bits(self) -> tuple[NDArray[np.uint64] | None, ...]:
+        """The same bitmaps in words of 64 bits, None for segments of which everything is readable."""
+        return tuple(
+            None if count == len(segment.arrays.rows) else bitmap.view(np.uint64)
+            for segment, bitmap, count in zip(self.segments, self.bitmaps, self.counts, strict=True)
+        )
 
     @cached_property
-    def bitmaps(self) -> tuple[NDArray[np.uint8], ...]:
-        """For each segment, one bit for each of its chunks, lowest first: set where readable."""
-        return tuple(np.packbits(slots >= 0, bitorder="little") for slots in self.slots)
+    def words(self) -> int:
+        """The length of all readable chunks together: a whole number, which no order of summation changes."""
+        return sum(
+            int((segment.arrays.lengths * self._readable(number)).sum(dtype=np.int64))
+            for number, segment in enumerate(self.segments)
+        )
 
-    @cached_property
-    def counts(self) -> tuple[int, ...]:
-        """How many chunks of each segment are readable."""
-        return tuple(np.bincount(self.owners, minlength=len(self.segments)).tolist())
+    def speaking(self, language: int) -> int:
+        """How many chunks are in a language, given by its code."""
+        if language not in self._speaking:
+            self._speaking[language] = sum(
+                int(np.count_nonzero((segment.arrays.languages == language) & self._readable(number)))
+                for number, segment in enumerate(self.segments)
+            )
+        return self._speaking[language]
+
+    def slots(self) -> NDArray[np.int64]:
+        """The slots of all readable chunks, ascending."""
+        return np.concatenate([np.zeros(0, np.int64), *map(self.slots_of, range(len(self.segments)))])
+
+    def slots_of(self, number: int) -> NDArray[np.int64]:
+        """The slots of a segment's readable chunks, ascending."""
+        return self.slots_at(number, np.flatnonzero(self._readable(number)))
+
+    def slots_at(self, number: int, positions: NDArray[Any]) -> NDArray[np.int64]:
+        """The slots of what stands at some positions of a segment."""
+        slots: NDArray[np.int64] = positions.astype(np.int64) + self.starts[number]
+        return slots
+
+    def rows_of(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The catalog rows of some slots."""
+        return self._gather("rows", slots)
+
+    def languages_of(self, slots: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """The language codes of some slots."""
+        return self._gather("languages", slots)
+
+    def lengths_of(self, slots: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """The words of some slots."""
+        return self._gather("lengths", slots)
 
     def vectors(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
         """(len(slots), dimension): the exact vectors of some slots."""
-        if len(self.segments) == 1:
-            return np.asarray(self.segments[0].arrays.vectors[self.positions[slots]])
-        gathered = np.empty((len(slots), self.segments[0].arrays.vectors.shape[1]), np.float32)
-        owners = self.owners[slots]
+        if self.elsewhere is not None:
+            return self.elsewhere.vectors(self.rows_of(slots))
+        return self._gather("vectors", slots)
+
+    def slots_for(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The slots of those of some catalog rows that are readable here, in the order given."""
+        slots = np.full(len(rows), -1, np.int64)
         for number, segment in enumerate(self.segments):
+            ascending, order = segment.sorted_rows
+            if len(ascending) == 0:
+                continue
+            places = order[np.minimum(np.searchsorted(ascending, rows), len(ascending) - 1)]
+            here = (segment.arrays.rows[places] == rows) & _is_set(self.bitmaps[number], places)
+            slots[here] = places[here] + self.starts[number]
+        return slots[slots >= 0]
+
+    def within(self, slots: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+        """For each segment that some slots are of: its number, which of `slots` they are, and where in it."""
+        owners = np.searchsorted(self.starts, slots, side="right") - 1
+        found = []
+        for number in range(len(self.segments)):
             here = np.flatnonzero(owners == number)
-            gathered[here] = segment.arrays.vectors[self.positions[slots[here]]]
+            if len(here):
+                found.append((number, here, slots[here] - self.starts[number]))
+        return found
+
+    def _gather(self, name: str, slots: NDArray[np.int64]) -> NDArray[Any]:
+        if len(self.segments) == 1:
+            return np.asarray(getattr(self.segments[0].arrays, name)[slots])
+        arrays = [getattr(segment.arrays, name) for segment in self.segments]
+        gathered = np.empty((len(slots), *arrays[0].shape[1:]), arrays[0].dtype) if arrays else np.zeros(0, np.int64)
+        for number, here, positions in self.within(slots):
+            gathered[here] = arrays[number][positions]
         return gathered
 
-    def _collect(self, name: str) -> NDArray[Any]:
-        collected = np.empty(len(self), getattr(self.segments[0].arrays, name).dtype if self.segments else np.uint32)
-        for segment, slots in zip(self.segments, self.slots, strict=True):
-            readable = slots >= 0
-            collected[slots[readable]] = getattr(segment.arrays, name)[readable]
-        return collected
+    def _readable(self, number: int) -> NDArray[np.bool_]:
+        count = len(self.segments[number].arrays.rows)
+        return np.unpackbits(self.bitmaps[number], count=count, bitorder="little").view(np.bool_)
 
 
-def select(segments: Sequence[Segment], readable: BitMap | FrozenBitMap) -> Selection:
+def select(
+    segments: Sequence[Segment], readable: BitMap | FrozenBitMap, elsewhere: VectorsElsewhere | None = None
+) -> Selection:
     """The chunks of `segments` that are live and among `readable`."""
-    found = [np.array((segment.live & readable).to_array(), np.int64) for segment in segments]
-    rows = np.sort(np.concatenate([np.zeros(0, np.int64), *found]))
-    owners = np.empty(len(rows), np.int32)
-    positions = np.empty(len(rows), np.int64)
-    slots = []
-    for number, (segment, own) in enumerate(zip(segments, found, strict=True)):
-        ascending, order = segment.sorted_rows
-        places = order[np.searchsorted(ascending, own)]
-        own_slots = np.searchsorted(rows, own)
-        owners[own_slots], positions[own_slots] = number, places
-        mapping = np.full(len(segment.arrays.rows), -1, np.int32)
-        mapping[places] = own_slots
-        slots.append(mapping)
-    return Selection(tuple(segments), rows, tuple(slots), owners, positions)
+    size = 1 + max((_highest(segment) for segment in segments), default=0)
+    chunks = sum(len(segment.arrays.rows) for segment in segments)
+    flags = flags_of(readable, size) if size < _SPARSEST * chunks else None
+    masks = [_mask(segment, readable, flags) for segment in segments]
+    return Selection(
+        tuple(segments), tuple(map(_packed, masks)), tuple(int(np.count_nonzero(mask)) for mask in masks), elsewhere
+    )
+
+
+def _highest(segment: Segment) -> int:
+    return max((rows.max() for rows in (segment.live, segment.dropped) if rows), default=0)
+
+
+def _mask(segment: Segment, readable: BitMap | FrozenBitMap, flags: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Which chunks of a segment are live and readable; `flags` say which rows are readable, if given."""
+    rows = segment.arrays.rows
+    if flags is None:
+        return np.isin(rows, np.asarray((segment.live & readable).to_array()))
+    if segment.dropped:
+        flags = flags.copy()
+        flags[np.asarray(segment.dropped.to_array())] = False
+    return flags[rows]
+
+
+def _packed(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    bits = np.zeros(-(-len(mask) // (8 * _WORD_BYTES)) * _WORD_BYTES, np.uint8)
+    packed = np.packbits(mask, bitorder="little")
+    bits[: len(packed)] = packed
+    return bits
+
+
+def _is_set(bitmap: NDArray[np.uint8], positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    bits = bitmap[positions >> 3] >> (positions & 7).astype(np.uint8) & 1
+    return np.asarray(bits, np.bool_)
 
 
 class SelectionCache:
@@ -98,18 +202,23 @@ class SelectionCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[FrozenBitMap, Selection] = OrderedDict()
+        self._known: list[tuple[FrozenBitMap, Selection]] = []  # the newest last
 
-    def select(self, segments: Sequence[Segment], readable: BitMap | FrozenBitMap) -> Selection:
-        key = FrozenBitMap(readable)
+    def select(
+        self,
+        segments: Sequence[Segment],
+        readable: BitMap | FrozenBitMap,
+        elsewhere: VectorsElsewhere | None = None,
+    ) -> Selection:
         with self._lock:
-            known = self._known.get(key)
-            if known is not None:
-                self._known.move_to_end(key)
-                return known
-        selection = select(segments, readable)
+            # Comparing with all of them takes microseconds; hashing a set of a million rows most of a millisecond.
+            for at, (rows, selection) in enumerate(self._known):
+                if rows == readable:
+                    self._known.append(self._known.pop(at))
+                    return selection
+        key = readable if isinstance(readable, FrozenBitMap) else FrozenBitMap(readable)
+        selection = select(segments, key, elsewhere)
         with self._lock:
-            self._known[key] = selection
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+            self._known.append((key, selection))
+            del self._known[:-_REMEMBERED]
         return selection

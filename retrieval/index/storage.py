@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class FileRecord:
 class Storage:
     """The few operations on files that a publish consists of; a process may be killed between any two of them."""
 
-    def write(self, path: Path, parts: Sequence[bytes | memoryview]) -> FileRecord:
+    def write(self, path: Path, parts: Iterable[bytes | memoryview]) -> FileRecord:
         """Write a new file and make its content durable."""
         digest, size = hashlib.sha256(), 0
         with path.open("wb") as file:

@@ -27,7 +27,7 @@ def matches(query: str, text: str, asked_in: str = "en", written_in: str = "en")
     ],
 )
 def test_an_inflected_word_is_found_in_its_language(query: str, text: str, language: str) -> None:
-    assert matches(query, text, language, language) >= 0.5
+    assert matches(query, text, language, language) >= 0.45
 
 
 @pytest.mark.parametrize(

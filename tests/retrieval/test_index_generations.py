@@ -8,19 +8,18 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
 import pytest
+from breaking_storage import BreakingAt
 from indexed import ENCODER, build, publish, rank, ranker, row_of, writer
 from pyroaring import BitMap
 
 from core.errors import Conflict, LimitExceeded
 from retrieval.index import IndexReader, IndexRow, IndexWriter
 from retrieval.index.manifest import MANIFEST, SEGMENTS, read_manifest
-from retrieval.index.storage import FileRecord, Storage
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["retrieval.index", "retrieval.ranking", "inference.hashing"])
@@ -28,42 +27,6 @@ PROCESSES.set_forkserver_preload(["retrieval.index", "retrieval.ranking", "infer
 # Dropped rows, a merge of two segments and a retired one: every kind of step a publish has.
 BEFORE = [(range(40), ()), (range(40, 50), range(3)), (range(50, 53), [45])]
 ADDED, DROPPED = range(60, 90), [5, 51]
-
-
-class BreakingAt(Storage):
-    """Breaks at the n-th step; at a write with half of it done."""
-
-    def __init__(self, step: int, break_down: Callable[[], None]) -> None:
-        self.left = step
-        self.break_down = break_down
-
-    def _step(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            self.break_down()
-
-    def write(self, path: Path, parts: Sequence[bytes | memoryview]) -> FileRecord:
-        if self.left == 0:
-            whole = b"".join(parts)
-            path.write_bytes(whole[: len(whole) // 2])
-        self._step()
-        return super().write(path, parts)
-
-    def make_folder(self, path: Path) -> None:
-        self._step()
-        super().make_folder(path)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._step()
-        super().rename(source, target)
-
-    def sync_folder(self, path: Path) -> None:
-        self._step()
-        super().sync_folder(path)
-
-    def remove(self, path: Path) -> None:
-        self._step()
-        super().remove(path)
 
 
 def die() -> None:
@@ -155,8 +118,10 @@ def test_a_reader_keeps_its_generation_while_ten_others_are_published(tmp_path: 
 
     selection = held.select(BitMap(range(50)))
 
-    vectors = selection.vectors(np.arange(50))
-    np.testing.assert_allclose(vectors, [row_of(row).vector for row in range(50)], atol=1e-6)
+    slots = selection.slots()
+    rows = selection.rows_of(slots).tolist()
+    assert sorted(rows) == list(range(50))
+    np.testing.assert_allclose(selection.vectors(slots), [row_of(row).vector for row in rows], atol=1e-6)
 
 
 def test_a_row_that_is_published_again_is_replaced(tmp_path: Path) -> None:

@@ -60,12 +60,16 @@ def test_lexical_scores_are_those_of_an_index_of_the_readable_chunks_alone(
         snapshot = build(Path(folder), publications).reader.snapshot()
 
         selection = snapshot.select(BitMap(readable))
-        scores = bm25(selection, query_terms(query, "en"))
+        slots = selection.slots()
+        lexical = bm25(selection, query_terms(query, "en"))
+        scores = dict(zip(selection.rows_of(slots).tolist(), lexical.of(slots).tolist(), strict=True))
+        best = selection.rows_of(lexical.best(10)[0]).tolist()
 
     visible = sorted(readable & live_rows(publications))
     expected = plain_bm25(query, {row: text_of(row) for row in visible})
-    assert selection.rows.tolist() == visible
-    np.testing.assert_allclose(scores, [expected.get(row, 0.0) for row in visible], rtol=1e-4)
+    assert sorted(scores) == visible
+    np.testing.assert_allclose([scores[row] for row in visible], [expected.get(row, 0.0) for row in visible], rtol=1e-4)
+    assert best == sorted((row for row in visible if scores[row] > 0), key=lambda row: (-scores[row], row))[:10]
 
 
 @given(publications=PUBLICATIONS, readable=ROWS, query=QUERY, k=st.integers(1, 110))
@@ -82,7 +86,7 @@ def test_dense_search_equals_comparing_with_every_readable_chunk(
     exact = {row: float(ENCODER.encode_query(text_of(row)) @ vector) for row in visible}
     assert len(slots) == min(k, len(visible))
     np.testing.assert_allclose(scores, sorted(exact.values(), reverse=True)[:k], atol=1e-6)
-    np.testing.assert_allclose(scores, [exact[row] for row in selection.rows[slots].tolist()], atol=1e-6)
+    np.testing.assert_allclose(scores, [exact[row] for row in selection.rows_of(slots).tolist()], atol=1e-6)
 
 
 @given(publications=PUBLICATIONS, readable=ROWS, query=QUERY, k=st.integers(1, 110))
@@ -140,14 +144,15 @@ def test_scanning_codes_loses_nothing(large: Snapshot, part: float, k: int) -> N
     random = np.random.default_rng(k)
     rows = np.array(large.rows().to_array())
     selection = large.select(BitMap(rows[random.random(len(rows)) < part].tolist()))
-    everything = selection.vectors(np.arange(len(selection)))
+    readable = selection.slots()
+    everything = selection.vectors(readable)
     for query in next(zip(*[iter(synthetic_rows(3, seed=9, dimension=64))] * 3, strict=True)):
         exact = everything @ query.vector
 
         slots, scores = nearest(selection, np.asarray(query.vector, np.float32), k)
 
         np.testing.assert_allclose(scores, np.sort(exact)[::-1][:k], atol=1e-6)
-        np.testing.assert_allclose(scores, exact[slots], atol=1e-6)
+        np.testing.assert_allclose(scores, exact[np.searchsorted(readable, slots)], atol=1e-6)
 
 
 def test_chunks_of_equal_vectors_are_ordered_by_row_however_many_there_are() -> None:
@@ -161,7 +166,7 @@ def test_chunks_of_equal_vectors_are_ordered_by_row_however_many_there_are() -> 
 
     slots, _ = nearest(selection, np.asarray(same.vector, np.float32), FUSION_DEPTH)
 
-    assert selection.rows[slots].tolist() == list(range(7, 7 + FUSION_DEPTH))
+    assert selection.rows_of(slots).tolist() == list(range(7, 7 + FUSION_DEPTH))
 
 
 def test_a_deeper_search_begins_with_the_shallower_one() -> None:
@@ -200,7 +205,7 @@ def test_equal_vectors_among_others_are_ordered_by_row() -> None:
 
     slots, _ = nearest(selection, np.asarray(same.vector, np.float32), 60)
 
-    assert selection.rows[slots[:50]].tolist() == list(range(50))
+    assert selection.rows_of(slots[:50]).tolist() == list(range(50))
 
 
 class EnglishEncoder(HashingEncoder):
