@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from catalog.batches import BatchQuestionRow, BatchResultRow, BatchRow
 from catalog.database import Catalog
+from catalog.job_queue import WAITING
 from catalog.jobs import JobRow
 from catalog.models import now
 from core.answers import Answer
@@ -55,7 +56,7 @@ class BatchRows:
 
     def without_job(self, batch_id: str) -> list[int]:
         """Those of the rows that wait which no job is going to answer."""
-        scheduled = self._jobs(batch_id, ("queued", "running"))
+        scheduled = self._jobs(batch_id, WAITING)
         return [ordinal for ordinal in self.waiting(batch_id) if row_subject(batch_id, ordinal) not in scheduled]
 
     def begin(self, batch_id: str, ordinal: int) -> RowToAsk | None:

@@ -19,10 +19,12 @@ class Disclosure:
     blobs: Blobs
     audit: AuditLog
 
-    def text(self, principal: Principal, document_id: str, actor: str) -> tuple[DocumentView, str]:
-        """One document's record and stored text; raises `NotFound` whether it is absent or not theirs."""
+    def text(
+        self, principal: Principal, document_id: str, actor: str, version: int | None = None
+    ) -> tuple[DocumentView, str]:
+        """One document's record and stored text, as it is or as it was; raises `NotFound` if absent or not theirs."""
         audit_id = self._intend(principal, "show", document_id, actor)
-        view, text = self.gate.text(principal, document_id)
+        view, text = self.gate.text(principal, document_id, version)
         self._shown(principal, view, content_hash(text), audit_id)
         return view, text
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, bindparam, delete, func, select
+from sqlalchemy import Row, Select, String, and_, bindparam, cast, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from catalog.database import Catalog
@@ -37,7 +37,7 @@ from governance.redaction import (
     store_spans,
 )
 from governance.safety.sensitive import DETECTOR, Policy, Span, mask
-from governance.searchable import UNSEARCHABLE, searchable_text
+from governance.searchable import UNSEARCHABLE, about_text, names, searchable_text
 
 MaintenanceReason = Literal["ingestion", "index building", "evaluation", "erasure"]
 _SLICE = 500
@@ -106,29 +106,48 @@ class Gate:
         with self.catalog.read() as session:
             query = document_records().where(_READABLE)
             if document_id is not None:
+                if not _lets_in(session, principal, document_id):
+                    return []
                 query = query.where(Document.id == document_id)
             views = [document_view(record) for record in session.execute(query, asking(principal))]
             marks = Marks(policy_of(session, principal, self.redaction), {}, {})
         return [replace(view, title=marks.line(view.title)) for view in views]
 
-    def text(self, principal: Principal, document_id: str) -> tuple[DocumentView, str]:
-        """One readable document's record and its whole stored text; raises `NotFound`."""
+    def text(self, principal: Principal, document_id: str, version: int | None = None) -> tuple[DocumentView, str]:
+        """One readable document's record and its whole stored text; raises `NotFound`.
+
+        An earlier version is for who may read the document now and could read that version under the rules it came
+        with: what was taken out of a document is not shown to whoever was let in later.
+        """
         query = (
             document_records()
-            .add_columns(VersionText.text, VersionText.version_id, SensitiveScanRow.detector)
-            .join(VersionText, VersionText.version_id == Document.version_id)
-            .outerjoin(SensitiveScanRow, SensitiveScanRow.version_id == Document.version_id)
+            .add_columns(
+                VersionText.text,
+                VersionText.version_id,
+                SensitiveScanRow.detector,
+                DocumentVersion.number.label("shown"),
+                DocumentVersion.title.label("shown_title"),
+            )
+            .join(DocumentVersion, DocumentVersion.document_id == Document.id)
+            .join(VersionText, VersionText.version_id == DocumentVersion.id)
+            .outerjoin(SensitiveScanRow, SensitiveScanRow.version_id == DocumentVersion.id)
             .where(Document.id == document_id, _READABLE)
         )
+        if version is None:
+            query = query.where(DocumentVersion.id == Document.version_id)
+        else:
+            then = or_(DocumentVersion.id == Document.version_id, DocumentVersion.replaced_set_id.in_(READABLE_SETS))
+            query = query.where(DocumentVersion.number == version, then)
         with self.catalog.read() as session:
-            record = session.execute(query, asking(principal)).one_or_none()
+            asked = _lets_in(session, principal, document_id)
+            record = session.execute(query, asking(principal)).one_or_none() if asked else None
             if record is None:
                 raise NotFound("document", document_id)
             policy = policy_of(session, principal, self.redaction)
             spans = spans_of_version(session, record.version_id)
             marks = Marks(policy, spans, _unseen(session, [record]))
-        view = document_view(record)
-        return replace(view, title=marks.line(view.title)), marks.text(record.version_id, record.text)
+        view = replace(document_view(record), version=record.shown, title=marks.line(record.shown_title))
+        return view, marks.text(record.version_id, record.text)
 
     def content_name(self, principal: Principal, document_id: str) -> tuple[DocumentView, str]:
         """One readable document's record and the hash that names its bytes; raises `NotFound`."""
@@ -139,7 +158,8 @@ class Gate:
             .where(Document.id == document_id, _READABLE)
         )
         with self.catalog.read() as session:
-            record = session.execute(query, asking(principal)).one_or_none()
+            asked = _lets_in(session, principal, document_id)
+            record = session.execute(query, asking(principal)).one_or_none() if asked else None
         if record is None:
             raise NotFound("document", document_id)
         return document_view(record), record.name
@@ -203,6 +223,8 @@ class EmbeddedChunk:
 
     row: int
     text: str
+    about: str
+    names: tuple[str, ...]
     language: str
     access_set_id: int
     vector_hash: str
@@ -253,6 +275,24 @@ class Maintenance:
 
 
 _READABLE = Document.access_set_id.in_(READABLE_SETS)
+
+_ASKED = select(cast(bindparam("asked", type_=String), String).label("id")).subquery("asked")
+_LETS_IN = (
+    select(_ASKED.c.id)
+    .outerjoin(Document, and_(Document.id == _ASKED.c.id, Document.state != "deleted"))
+    .where(func.coalesce(Document.access_set_id, 0).in_(READABLE_SETS))
+)
+
+
+def _lets_in(session: Session, principal: Principal, document_id: str) -> bool:
+    """Whether somebody may read a document.
+
+    Where there is none, what they may read is looked up all the same: in the statements that read, a database would
+    do so only for a document that it has found, and the time would tell what is hidden from what is not there.
+    """
+    return session.connection().execute(_LETS_IN, {"asked": document_id, **asking(principal)}).first() is not None
+
+
 _SPAN = func.substr(VersionText.text, ChunkRow.start + 1, ChunkRow.end - ChunkRow.start).label("text")
 
 # Columns and not entities, and built once: a search waits for this statement. A deleted document has no current
@@ -330,6 +370,8 @@ def _embedded(rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
             ChunkRow.version_id,
             DocumentVersion.title,
             Document.access_set_id,
+            Document.external_id,
+            Document.name,
             SensitiveScanRow.detector,
             _SPAN,
         )
@@ -342,12 +384,20 @@ def _embedded(rows: Sequence[int]) -> Select[*tuple[Any, ...]]:
     )
 
 
+def _place(external_id: str, name: str) -> str:
+    """What says where a document stands: its path or address, or where its source has neither its file's name."""
+    return external_id if "/" in external_id or not name else name
+
+
 def _embedded_chunk(record: Row[*tuple[Any, ...]], marks: Marks) -> EmbeddedChunk:
     row: ChunkRow = record.ChunkRow
     chunk = Chunk(row.ordinal, row.start, row.end, tuple(row.heading), row.page, row.header)
+    place = _place(record.external_id, record.name)
     return EmbeddedChunk(
         row=row.id,
         text=searchable_text(record.title, chunk, marks.text(row.version_id, record.text, row.start)),
+        about=about_text(record.title, chunk.heading, place),
+        names=names(record.title, place),
         language=row.language,
         access_set_id=record.access_set_id,
         vector_hash=row.vector_hash,

@@ -85,7 +85,7 @@ class Feedback:
         if not audit_id.isprintable():
             return False
         try:
-            records = self.reader.show(audit_id)
+            records = self.reader.show(audit_id, self.sealing.owner(principal))
         except NotFound:
             return False
         return any(one.record.kind == Kind.RECEIPT and one.subject == principal for one in records)

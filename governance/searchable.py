@@ -24,3 +24,22 @@ def searchable_text(title: str, chunk: Chunk, masked: str) -> str:
     heading = tuple(masked_line(part, UNSEARCHABLE) for part in chunk.heading)
     chunk = replace(chunk, heading=heading, header=masked_line(chunk.header, UNSEARCHABLE))
     return span_with_context(masked_line(title, UNSEARCHABLE), chunk, masked)
+
+
+def about_text(title: str, heading: Sequence[str], place: str) -> str:
+    """What is indexed of one chunk beside `searchable_text`: the words that say what it is about.
+
+    Titles and headings count once more, for they are few and chosen; of its place in the source (a path, an address, a
+    file's name) the words count that people know a document by. An id that is neither says nothing.
+    """
+    told = place if _tells(place) else ""
+    return "\n".join(masked_line(part, UNSEARCHABLE) for part in (title, *heading, told) if part)
+
+
+def names(title: str, place: str) -> tuple[str, ...]:
+    """What a document is called: by its place where that has words that people know it by, and by its title."""
+    return tuple(masked_line(part, UNSEARCHABLE) for part in (place if _tells(place) else "", title) if part)
+
+
+def _tells(place: str) -> bool:
+    return any(joint in place for joint in "/. ")

@@ -16,7 +16,8 @@ from catalog.database import Catalog
 from catalog.models import now
 from catalog.slack import SlackCodeRow, SlackLinkRow
 from core.errors import Conflict, WrongUsage
-from core.principals import Principal
+from core.principals import Grantee, GranteeKind, Principal
+from governance.access.mirrored import disown_account, own_account
 from governance.audit import AuditLog, Kind, new_audit_id
 
 CODE_LIFETIME = timedelta(minutes=10)
@@ -36,6 +37,11 @@ class SlackUser:
 
     def __str__(self) -> str:
         return f"slack:{self.team_id}:{self.user_id}"
+
+    @property
+    def grantee(self) -> Grantee:
+        """The account, as the lists of a Slack that is a source name it."""
+        return Grantee(GranteeKind.USER, f"slack:{self.team_id}", self.user_id)
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,8 @@ class SlackAccounts:
             if Principal(row.issuer, row.subject) != principal:
                 # Whoever is talked into sending another's code would ask in their name, and be read by them.
                 raise Conflict("This Slack account is linked to somebody else. Send `unlink` first, then the code.")
+            # What the account may read in a Slack that is a source, its owner may read here.
+            own_account(session, principal.grantee, account.grantee)
         return principal
 
     def spoil(self, code: str, actor: str) -> None:
@@ -127,6 +135,7 @@ class SlackAccounts:
         self._record(principal, str(account), "slack.unlink", account=str(account))
         with self.catalog.write() as session:
             session.execute(delete(SlackLinkRow).where(_at(account)))
+            disown_account(session, principal.grantee, account.grantee)
         return True
 
     def unlink_person(self, principal: Principal, actor: str) -> int:
@@ -134,8 +143,11 @@ class SlackAccounts:
         self._record(principal, actor, "slack.unlink")
         with self.catalog.write() as session:
             session.execute(delete(SlackCodeRow).where(_is(SlackCodeRow, principal)))
-            ended = delete(SlackLinkRow).where(_is(SlackLinkRow, principal)).returning(SlackLinkRow.user_id)
-            return len(session.scalars(ended).all())
+            ended = delete(SlackLinkRow).where(_is(SlackLinkRow, principal))
+            gone = session.execute(ended.returning(SlackLinkRow.team_id, SlackLinkRow.user_id)).all()
+            for team_id, user_id in gone:
+                disown_account(session, principal.grantee, SlackUser(team_id, user_id).grantee)
+            return len(gone)
 
     def principal(self, account: SlackUser) -> Principal | None:
         """Whose account it is; None where nobody has proved it."""

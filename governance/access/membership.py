@@ -162,7 +162,9 @@ def _define(session: Session, grantee: Grantee) -> GranteeRow:
 
 def _user_view(session: Session, row: GranteeRow) -> UserView:
     in_groups = session.scalars(
-        select(GranteeRow).join(Membership, Membership.group_id == GranteeRow.id).where(Membership.member_id == row.id)
+        select(GranteeRow)
+        .join(Membership, Membership.group_id == GranteeRow.id)
+        .where(Membership.member_id == row.id, GranteeRow.kind == GranteeKind.GROUP)
     )
     return UserView(as_grantee(row), row.name, row.active, tuple(sorted(map(as_grantee, in_groups))))
 

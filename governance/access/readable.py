@@ -4,19 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap, FrozenBitMap
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, func, select, true
+from sqlalchemy.engine import Connection
 
 from catalog.database import Catalog
-from catalog.models import ChunkRow, Document, Epoch
+from catalog.models import AccessEntry, ChunkRow, Document, Epoch
 from core.principals import Principal
-from governance.access.membership import asking
-from governance.access.sets import READABLE_SETS
+from governance.access.bitmaps import bitmap_of
+from governance.access.membership import HELD, asking
 
 _KEPT_VIEWS = 256
+
+_NO_ROWS = np.zeros(0, np.int64)
+
+# How often it is asked again who somebody is, while others change documents all the time.
+_READINGS = 5
+
+_LISTED = 500
+
+_NOW = select(Epoch.value, HELD.c.id).select_from(Epoch).outerjoin(HELD, true())
+"""The epoch, and everything somebody is: one statement, so that both are of one moment."""
+
+# Built once: building a statement takes longer than running it.
+_CHANGED = select(Document.id, Document.access_set_id, Document.version_id, Document.changed_epoch).where(
+    Document.changed_epoch > bindparam("followed")
+)
+_RUNS = (
+    select(ChunkRow.version_id, func.count(ChunkRow.id), func.min(ChunkRow.id), func.max(ChunkRow.id))
+    .where(ChunkRow.version_id.in_(bindparam("listed", expanding=True)))
+    .group_by(ChunkRow.version_id)
+)
+_ROWS = select(ChunkRow.version_id, ChunkRow.id).where(ChunkRow.version_id.in_(bindparam("listed", expanding=True)))
+_ENTRIES = select(AccessEntry.access_set_id, AccessEntry.grantee_id, AccessEntry.effect).where(
+    AccessEntry.access_set_id.in_(bindparam("listed", expanding=True))
+)
 
 
 @dataclass(frozen=True)
@@ -30,73 +58,163 @@ class Readable:
 
 
 @dataclass(frozen=True)
-class _Placed:
-    access_set_id: int
+class _View:
     rows: FrozenBitMap
+    name: str
 
 
 class ReadableRows:
-    """Keeps, per access set, the rows of the documents under it, and follows the catalog by its epoch.
+    """Keeps, per access set, whom it names and the rows of the documents under it, following the catalog's epoch.
 
-    A grant or a group change costs one row here too: rows belong to access sets, and which sets a principal may
-    read is asked of the catalog at every query. This only narrows the search; the gate decides again on the text.
+    Who somebody is, is asked of the catalog at every query. The rest is kept: an access set never changes, so a grant
+    or a group change costs no row here. Which sets let somebody in is what `sets.READABLE_SETS` says, over what is
+    kept. This only narrows the search; the gate decides again on the text.
     """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._lock = threading.Lock()
         self._epoch = -1
-        self._documents: dict[str, _Placed] = {}
-        self._rows: dict[int, BitMap] = {}
-        self._views: dict[frozenset[int], FrozenBitMap] = {}
+        self._places = _Places()
+        self._lists = _Lists()
+        self._views: dict[FrozenBitMap, _View] = {}
 
     def of(self, principal: Principal) -> Readable:
         """What `principal` may read now: every change committed before the call is in it."""
-        with self._catalog.read() as session:
-            epoch = session.scalars(select(Epoch.value)).one()
-            sets = frozenset(session.scalars(READABLE_SETS, asking(principal)))
-            with self._lock:
-                if epoch > self._epoch:
-                    self._follow(session, epoch)
-                return Readable(self._view(sets), self._epoch, _name(sets))
+        for _ in range(_READINGS):
+            with self._catalog.read() as session:
+                connection = session.connection()
+                asked = connection.execute(_NOW, asking(principal)).all()
+                epoch, held = asked[0][0], [number for _, number in asked if number is not None]
+                with self._lock:
+                    if epoch > self._epoch:
+                        self._follow(connection, epoch)
+                    view, at = self._view(FrozenBitMap(self._lists.letting_in(held) & self._places.used)), self._epoch
+            if epoch == at:
+                break
+            # Others have changed documents since: what somebody was then and what lies where now is of no moment.
+        return Readable(view.rows, at, view.name)
 
-    def _follow(self, session: Session, epoch: int) -> None:
-        changed = session.execute(
-            select(Document.id, Document.access_set_id, Document.version_id).where(Document.changed_epoch > self._epoch)
-        ).all()
-        rows = _rows_of(session, [version_id for _, _, version_id in changed if version_id is not None])
-        for document_id, access_set_id, version_id in changed:
-            placed = self._documents.pop(document_id, None)
-            if placed is not None:
-                self._rows[placed.access_set_id] -= placed.rows
-            if version_id is not None:  # what was deleted, or never read, has no current version
-                now = _Placed(access_set_id, FrozenBitMap(rows.get(version_id, ())))
-                self._documents[document_id] = now
-                self._rows.setdefault(access_set_id, BitMap()).update(now.rows)
+    def _follow(self, connection: Connection, epoch: int) -> None:
+        """Take over what has changed: one statement tells where documents are, so it may tell of a later moment."""
+        changed = connection.execute(_CHANGED, {"followed": self._epoch}).all()
+        rows = _rows_of(connection, [version for _, _, version, _ in changed if version is not None])
+        self._lists.learn(connection, {access_set_id for _, access_set_id, _, _ in changed})
+        for document_id, access_set_id, version, _ in changed:
+            # What was deleted, or never read, has no current version, so no rows.
+            self._places.put(document_id, access_set_id, rows.get(version or 0, _NO_ROWS))
         if changed:
             self._views.clear()
-        self._epoch = epoch
+        self._epoch = max([epoch, *(stamp for _, _, _, stamp in changed)])
 
-    def _view(self, sets: frozenset[int]) -> FrozenBitMap:
+    def _view(self, sets: FrozenBitMap) -> _View:
         view = self._views.get(sets)
         if view is None:
             if len(self._views) >= _KEPT_VIEWS:
                 self._views.clear()
-            view = FrozenBitMap(BitMap.union(BitMap(), *(self._rows[s] for s in sets if s in self._rows)))
+            view = _View(self._places.under(sets), _name(sets))
             self._views[sets] = view
         return view
 
 
-def _name(sets: frozenset[int]) -> str:
-    return hashlib.sha256(repr(sorted(sets)).encode()).hexdigest()[:32]
+class _Places:
+    """Where every document is: its rows, which mostly follow one another, and its access set.
+
+    Which rows may be read is looked up for all of them at once, in a time that depends neither on how many access sets
+    there are nor on how many documents changed. It takes 8 bytes for each row number, and a number for each document.
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[str, int] = {}  # the first row and the number of rows, 32 bits each
+        self._scattered: dict[str, NDArray[np.int64]] = {}
+        self._sets = np.zeros(0, np.intp)  # of each row; 0, which is no access set, where there is no row any more
+        self._documents: Counter[int] = Counter()  # how many each access set has
+        self.used = BitMap()
+        """The access sets that have documents."""
+
+    def put(self, document_id: str, access_set_id: int, rows: NDArray[np.int64]) -> None:
+        """A document has these rows from now on, and no others."""
+        before = self._runs.pop(document_id, None)
+        if before is not None:
+            gone = self._scattered.pop(document_id, _run(before))
+            self._count(int(self._sets[gone[0]]), -1)
+            self._sets[gone] = 0
+        if len(rows) == 0:
+            return
+        if rows[-1] >= len(self._sets):
+            self._sets = np.concatenate([self._sets, np.zeros(max(len(self._sets), int(rows[-1]) + 1), np.intp)])
+        self._runs[document_id] = int(rows[0]) << 32 | len(rows)
+        if rows[-1] - rows[0] >= len(rows):
+            self._scattered[document_id] = rows
+        self._sets[rows] = access_set_id
+        self._count(access_set_id, 1)
+
+    def under(self, sets: FrozenBitMap) -> FrozenBitMap:
+        """The rows of all documents under some access sets, which are used."""
+        chosen = np.zeros(1 + (self.used.max() if self.used else 0), np.bool_)
+        chosen[np.asarray(sets.to_array())] = True
+        return bitmap_of(chosen[self._sets])
+
+    def _count(self, access_set_id: int, documents: int) -> None:
+        self._documents[access_set_id] += documents
+        if self._documents[access_set_id]:
+            self.used.add(access_set_id)
+        else:
+            del self._documents[access_set_id]
+            self.used.discard(access_set_id)
 
 
-def _rows_of(session: Session, version_ids: list[int]) -> dict[int, list[int]]:
-    """The rows of each of these versions; asked in slices, since databases bound the length of a list."""
-    found: dict[int, list[int]] = {}
-    for at in range(0, len(version_ids), 500):
-        for row, version_id in session.execute(
-            select(ChunkRow.id, ChunkRow.version_id).where(ChunkRow.version_id.in_(version_ids[at : at + 500]))
-        ):
-            found.setdefault(version_id, []).append(row)
-    return found
+class _Lists:
+    """Whom the access sets of documents allow and deny, by whom they name."""
+
+    def __init__(self) -> None:
+        self._known = BitMap()
+        self._naming: dict[int, BitMap] = {}
+        self._denying: dict[int, BitMap] = {}
+
+    def learn(self, connection: Connection, sets: Iterable[int]) -> None:
+        new = [one for one in sets if one not in self._known]
+        for some in _listed(new):
+            for access_set_id, grantee_id, effect in connection.execute(_ENTRIES, {"listed": some}):
+                self._naming.setdefault(grantee_id, BitMap()).add(access_set_id)
+                if effect == "deny":
+                    self._denying.setdefault(grantee_id, BitMap()).add(access_set_id)
+        self._known.update(new)
+
+    def letting_in(self, held: list[int]) -> BitMap:
+        """The access sets that name one of `held` and deny none of them."""
+        return _united(self._naming, held) - _united(self._denying, held)
+
+
+def _united(sets: dict[int, BitMap], grantees: list[int]) -> BitMap:
+    return BitMap.union(BitMap(), *filter(None, map(sets.get, grantees)))
+
+
+def _run(place: int) -> NDArray[np.int64]:
+    first, count = place >> 32, place & 0xFFFFFFFF
+    return np.arange(first, first + count)
+
+
+def _name(sets: FrozenBitMap) -> str:
+    return hashlib.sha256(bytes(sets.to_array())).hexdigest()[:32]
+
+
+def _rows_of(connection: Connection, version_ids: list[int]) -> dict[int, NDArray[np.int64]]:
+    """The rows of versions, ascending; each row is asked for only where they do not follow one another."""
+    found: dict[int, NDArray[np.int64]] = {}
+    scattered: dict[int, list[int]] = {}
+    for some in _listed(version_ids):
+        for version_id, count, first, last in connection.execute(_RUNS, {"listed": some}):
+            found[version_id] = np.arange(first, first + count)
+            if last - first >= count:
+                scattered[version_id] = []
+    for some in _listed(list(scattered)):
+        for version_id, row in connection.execute(_ROWS, {"listed": some}):
+            scattered[version_id].append(row)
+    return found | {version_id: np.sort(np.array(rows, np.int64)) for version_id, rows in scattered.items()}
+
+
+def _listed(numbers: list[int]) -> Iterator[list[int]]:
+    """Slices of a list, since databases bound the length of one."""
+    for at in range(0, len(numbers), _LISTED):
+        yield numbers[at : at + _LISTED]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache, partial
 
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
@@ -27,7 +28,8 @@ def _readable_sets() -> Select[int]:
 READABLE_SETS = _readable_sets()
 """The ids of the access sets that let somebody read: those that name something they are and deny none of it.
 
-Every access decision is this statement, or a part of a statement that contains it, run with `asking(principal)`.
+Every access decision is this statement, or a part of a statement that contains it, run with `asking(principal)`. What
+may be ranked (`readable.py`) is the same computed in memory, and decides nothing about text.
 """
 
 
@@ -61,6 +63,25 @@ def lists_of(session: Session, access_set_id: int) -> AccessLists:
         .where(AccessEntry.access_set_id == access_set_id)
     ).all()
     return _lists((effect, as_grantee(row)) for effect, row in rows)
+
+
+def narrower(session: Session, before: AccessLists, after: AccessLists) -> AccessLists:
+    """Lists that let nobody in whom either of these two keeps out; `after` itself where it lets nobody in anew.
+
+    What a list names stays where, as groups are now, it is or belongs to something that the other names. Two groups of
+    which neither is in the other have no such part: whoever is in both is kept out too. Call within a writing
+    transaction.
+    """
+    held = cache(partial(containers, session))
+
+    def within(grantee: Grantee, named: frozenset[Grantee]) -> bool:
+        return grantee in named or EVERYONE in named or bool(named and held(grantee) & named)
+
+    still = {grantee for grantee in after.allow if within(grantee, before.allow)}
+    kept = {
+        grantee for grantee in before.allow if within(grantee, after.allow) and not within(grantee, frozenset(still))
+    }
+    return AccessLists(frozenset(still | kept), before.deny | after.deny)
 
 
 def grants_of(session: Session, document_id: str) -> AccessLists:
@@ -97,9 +118,10 @@ def carried_by(session: Session, document: Document) -> list[Document]:
 
 def effective_set(session: Session, document_id: str, source_set_id: int) -> int:
     """The id of the access set that holds once a document's grants are laid over its source's rules."""
-    source, by_hand = lists_of(session, source_set_id), grants_over(session, document_id)
+    by_hand = grants_over(session, document_id)
     if not by_hand.allow and not by_hand.deny:
         return source_set_id
+    source = lists_of(session, source_set_id)
     return intern_lists(session, AccessLists(source.allow | by_hand.allow, source.deny | by_hand.deny))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -188,7 +189,7 @@ class _Writer:
         # Whatever fails from here on, the database says what has been committed: the next one asks it.
         self._chain = None
         try:
-            with engine.begin() as connection:
+            with self._turn(), engine.begin() as connection:
                 _wait_for_disk(connection)
                 connection.execute(sa.insert(audit_records), [vars(record) for record in records])
             chain.slot.advance(position.head)
@@ -197,6 +198,24 @@ class _Writer:
             raise
         self._chain = WritableChain(chain.slot, chain.keys, position)
         return records
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for those who write to the same SQLite file, woken as soon as they are done.
+
+        SQLite itself looks again after pauses of up to 100 ms, and whoever looks at the right moment comes first: with
+        sixteen writers some waited for seconds. The system releases the lock of a process that dies.
+        """
+        if isinstance(self._database, sa.Engine):
+            yield
+            return
+        with (self._folder / "turn").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                # Said, and not left to closing: a process that was forked meanwhile holds the file open.
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Let go of the chain, its head on disk."""

@@ -64,11 +64,15 @@ class AuditReader:
             query = query.where(audit_records.c.time >= f"{moment}Z")
         return self._opened(query)
 
-    def show(self, audit_id: str) -> list[Opened]:
-        """All records of one request, in the order they were written; raises `NotFound`."""
+    def show(self, audit_id: str, subject: str | None = None) -> list[Opened]:
+        """All records of one request, or those about one subject, by pseudonym; in the order they were written.
+
+        Raises `NotFound`. What is about others is not opened, so that it takes no time.
+        """
         if is_empty(self._database, _WAIT_S):
             raise NotFound("audit record", audit_id)
-        opened = self._opened(STORED.where(audit_records.c.audit_id == audit_id).order_by(audit_records.c.id))
+        named = STORED.where(audit_records.c.audit_id == audit_id).order_by(audit_records.c.id)
+        opened = self._opened(named if subject is None else named.where(audit_records.c.subject == subject))
         if not opened:
             raise NotFound("audit record", audit_id)
         return opened

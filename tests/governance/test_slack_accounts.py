@@ -9,6 +9,7 @@ import pytest
 
 from core.errors import AuditUnavailable, Conflict, WrongUsage
 from core.principals import Principal, parse_principal
+from governance.access.membership import held_grantees
 from governance.slack_accounts import SlackUser
 from wiring.home import Home
 
@@ -109,3 +110,21 @@ def test_nothing_changes_without_a_record(home: Home) -> None:
         with pytest.raises(AuditUnavailable):
             change()
     assert [link.principal for link in accounts.links()] == [ANA]
+
+
+def test_a_linked_account_is_its_owners_in_every_source_until_the_link_ends(home: Home) -> None:
+    accounts, account = home.slack_accounts, SlackUser("T1", "U1")
+
+    def held(principal: Principal) -> bool:
+        with home.catalog.read() as session:
+            return account.grantee in held_grantees(session, principal)
+
+    assert not held(ANA)
+    accounts.link(account, accounts.code(ANA, "test"))
+    assert held(ANA) and not held(BEN)
+    accounts.unlink(account)
+    assert not held(ANA)
+    accounts.link(account, accounts.code(BEN, "test"))
+    assert held(BEN) and not held(ANA)
+    accounts.unlink_person(BEN, "test")
+    assert not held(BEN)
