@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,8 +11,8 @@ from sqlalchemy import CursorResult, delete, select
 from sqlalchemy.orm import Session
 
 from catalog.database import Catalog, bump_epoch
-from catalog.job_queue import JobQueue, NewJob, database_now
-from catalog.jobs import ArrivalRow
+from catalog.job_queue import WAITING, JobQueue, NewJob, database_now
+from catalog.jobs import ArrivalRow, JobRow
 from catalog.models import Source
 from core.errors import LeaseLost
 from governance.access.rules import Decision
@@ -24,12 +24,16 @@ _SLICE = 200
 
 @dataclass(frozen=True)
 class Expected:
-    """A document that a source has: its bytes are the file of `uri`, or the blob named."""
+    """A document that a source has: its bytes are the file of `uri`, the blob named, or what its system gives for
+    `reference`; `name` and `revision` are the system's."""
 
     external_id: str
     uri: str
     decision: Decision
     blob: str | None = None
+    name: str = ""
+    revision: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Arrival:
     """A document to be brought in, and the source it is of."""
 
     id: str
+    source_id: int
     source: str
     source_uri: str
     expected: Expected
@@ -67,6 +72,9 @@ class Arrivals:
                 external_id=one.external_id,
                 uri=one.uri,
                 blob=one.blob,
+                name=one.name,
+                revision=one.revision,
+                reference=one.reference,
                 access_set_id=intern_lists(session, one.decision.lists),
                 rule=one.decision.rule,
                 created_at=now,
@@ -91,6 +99,41 @@ class Arrivals:
         with self.catalog.read() as session:
             return set(session.scalars(query.where(Source.name == source)))
 
+    def waiting_revisions(self, source: str) -> dict[str, str]:
+        """What is on its way in and not given up, by external id: the revision that is to be read."""
+        query = (
+            select(ArrivalRow.external_id, ArrivalRow.revision)
+            .join(Source, Source.id == ArrivalRow.source_id)
+            .join(JobRow, JobRow.subject_id == ArrivalRow.id)
+            .where(Source.name == source, JobRow.state.in_(WAITING))
+        )
+        with self.catalog.read() as session:
+            return {row.external_id: row.revision for row in session.execute(query)}
+
+    def readdress(self, source: str, decisions: Mapping[str, Decision], fence: Callable[[Session], None]) -> None:
+        """Let these rights hold for what is on its way in too; a worker that has the older ones cannot publish it."""
+        names = list(decisions)
+        for at in range(0, len(names), _SLICE):
+            query = (
+                select(ArrivalRow, JobRow.group_id)
+                .join(Source, Source.id == ArrivalRow.source_id)
+                .join(JobRow, JobRow.subject_id == ArrivalRow.id)
+                .where(Source.name == source, ArrivalRow.external_id.in_(names[at : at + _SLICE]))
+            )
+            with self.catalog.read() as session:
+                if session.execute(query.limit(1)).first() is None:
+                    continue
+            with self.catalog.write() as session:
+                bump_epoch(session)
+                fence(session)
+                changed: dict[str | None, list[Expected]] = {}
+                for row, group_id in session.execute(query).all():
+                    decision = decisions[row.external_id]
+                    if intern_lists(session, decision.lists) != row.access_set_id:
+                        changed.setdefault(group_id, []).append(_expected(row, decision))
+                for group_id, documents in changed.items():
+                    self.expect(session, source, documents, group_id)
+
     def find(self, arrival_id: str) -> Arrival | None:
         """What is to be brought in; None once it is in, or superseded."""
         query = select(ArrivalRow, Source).join(Source, Source.id == ArrivalRow.source_id)
@@ -100,7 +143,12 @@ class Arrivals:
                 return None
             row, source = found
             decision = Decision(lists_of(session, row.access_set_id), row.rule)
-            return Arrival(row.id, source.name, source.uri, Expected(row.external_id, row.uri, decision, row.blob))
+            expected = _expected(row, decision)
+            return Arrival(row.id, source.id, source.name, source.uri, expected)
+
+
+def _expected(row: ArrivalRow, decision: Decision) -> Expected:
+    return Expected(row.external_id, row.uri, decision, row.blob, row.name, row.revision, row.reference)
 
 
 def take_off(session: Session, arrival_id: str) -> None:

@@ -36,8 +36,9 @@ def chunk(parsed: Parsed, count_tokens: CountTokens, window: int) -> list[Chunk]
 
     A section (a heading and what stands under it) is one chunk if it fits, else several of about `GOAL_TOKENS`, parted
     between blocks, sentences, rows or lines of code; a section of fewer than `TINY_TOKENS` joins its neighbour. A
-    chunk that begins below a table's first row carries that row as `header`. Heading paths that would fill the
-    window lose their outermost headings first.
+    chunk that begins below a table's first row carries that row as `header`. No chunk goes on over the end of a page,
+    but for headings right above what follows there, so that its text stands on its `page`. Heading paths that would
+    fill the window lose their outermost headings first.
 
     Raises `WrongUsage` if the title alone leaves fewer than `LEAST_ROOM_TOKENS` of the window.
     """
@@ -154,7 +155,8 @@ class _Document:
         bodies = [number for number in numbers if blocks[number].kind is not BlockKind.HEADING]
         path = _shared([self.paths[number] for number in bodies or [*numbers][-1:]])
         header, _, below = self.headers.get(first, ("", 0, end))
-        return Chunk(0, start, end, self.shortened(path), blocks[first].page, header if start > below else "")
+        page = blocks[bodies[0] if bodies else first].page
+        return Chunk(0, start, end, self.shortened(path), page, header if start > below else "")
 
     def draft(self, run: Sequence[_Atom]) -> _Draft:
         """The chunk of consecutive atoms.
@@ -178,9 +180,13 @@ class _Document:
 
 @dataclass(frozen=True)
 class _Section:
-    """Atoms under one heading, or of several sections in a row; `level` is 0 above the first heading."""
+    """Atoms on one page under one heading, or of several sections in a row.
+
+    `level` is 0 above the first heading and at the top of a page that begins below one.
+    """
 
     atoms: tuple[_Atom, ...]
+    page: int | None
     level: int
     innermost: int
     tokens: int
@@ -188,15 +194,15 @@ class _Section:
 
 
 def _sections(document: _Document) -> Iterator[_Section]:
-    """Each heading with what follows it up to the next heading."""
+    """Each heading with what follows it up to the next heading or the end of the page."""
     blocks = document.parsed.blocks
     starts = [number for number, block in enumerate(blocks) if block.kind is BlockKind.HEADING]
-    for _, run in groupby(_atoms(document), key=lambda atom: bisect_right(starts, atom.block)):
+    for _, run in groupby(_atoms(document), key=lambda one: (bisect_right(starts, one.block), blocks[one.block].page)):
         atoms = tuple(run)
         first = blocks[atoms[0].block]
         level = (first.level or 1) if first.kind is BlockKind.HEADING else 0
         body = any(blocks[atom.block].kind is not BlockKind.HEADING for atom in atoms)
-        yield _Section(atoms, level, level, sum(atom.tokens for atom in atoms), body)
+        yield _Section(atoms, first.page, level, level, sum(atom.tokens for atom in atoms), body)
 
 
 def _merged(sections: Iterable[_Section], room: int) -> list[_Section]:
@@ -207,6 +213,7 @@ def _merged(sections: Iterable[_Section], room: int) -> list[_Section]:
         if before is not None and _belong(before, section, room):
             merged[-1] = _Section(
                 before.atoms + section.atoms,
+                section.page,
                 before.level,
                 section.level,
                 before.tokens + section.tokens,
@@ -218,8 +225,10 @@ def _merged(sections: Iterable[_Section], room: int) -> list[_Section]:
 
 
 def _belong(before: _Section, section: _Section, room: int) -> bool:
-    if not before.has_body and section.level > before.innermost:
+    if not before.has_body and (section.level > before.innermost or section.page != before.page):
         return True
+    if section.page != before.page:
+        return False
     tiny = min(before.tokens, section.tokens) < TINY_TOKENS
     return tiny and section.level >= before.level and before.tokens + section.tokens <= min(GOAL_TOKENS, room * 2 // 3)
 

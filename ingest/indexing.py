@@ -8,16 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, select
 
 from catalog.database import Catalog
 from catalog.models import ChunkRow, Vector
-from core.errors import Conflict
+from core.errors import Conflict, IndexDamaged
 from governance.doors import EmbeddedChunk, maintenance
 from inference.encoder import Encoder
-from retrieval.index import IndexReader, IndexRow, IndexWriter
+from retrieval.engines.protocol import IndexReading, IndexWriting
+from retrieval.index import IndexRow
+from retrieval.periods import months_of
 
 _SLICE = 500
+
+# More segments than this are merged by whoever publishes; fewer wait for the upkeep.
+_SEGMENTS_LEFT = 24
 
 
 @dataclass(frozen=True)
@@ -26,32 +31,52 @@ class IndexPublisher:
 
     catalog: Catalog
     encoder: Encoder
-    writer: IndexWriter
-    reader: IndexReader
+    writer: IndexWriting
+    reader: IndexReading
 
     def publish(self, added: Iterable[int], dropped: Iterable[int]) -> None:
-        """Publish one generation with these catalog rows added and those dropped; nothing if there are none."""
+        """Publish one generation with these catalog rows added and those dropped; nothing if there are none.
+
+        A damaged index is built anew instead, with all rows of the catalog but those dropped.
+        """
         added, dropped = list(added), BitMap(dropped)
-        if added or dropped:
-            self.writer.publish(self._index_rows(added), dropped)
+        if not added and not dropped:
+            return
+        try:
+            self.writer.publish(self.index_rows(added), dropped)
+        except IndexDamaged:
+            self.writer.rebuild(self.index_rows(self.rows() - dropped))
+        # The generation is there for everybody; merging now and then keeps a long run from leaving many segments.
+        self.writer.merge(if_more_than=_SEGMENTS_LEFT)
 
     def repair(self) -> int:
         """Make the index hold exactly the catalog's rows; returns how many rows differed.
 
-        It finds what an interrupted run left undone, and rebuilds an index whose files were deleted.
+        It finds what an interrupted run left undone, and rebuilds an index whose files are damaged or were deleted.
         """
-        with self.catalog.read() as session:
-            wanted = BitMap(session.scalars(select(ChunkRow.id)).all())
-        have = self.reader.snapshot().rows()
+        wanted = self.rows()
+        try:
+            have = self.reader.snapshot().rows()
+        except IndexDamaged:
+            return self.rebuild()
         self.publish(wanted - have, have - wanted)
         return len(wanted ^ have)
 
     def rebuild(self) -> int:
         """Write the whole index anew from the catalog, beside the old one; returns the rows it holds."""
-        with self.catalog.read() as session:
-            rows = list(session.scalars(select(ChunkRow.id).order_by(ChunkRow.id)))
-        self.writer.rebuild(self._index_rows(rows))
+        rows = self.rows()
+        self.writer.rebuild(self.index_rows(rows))
         return len(rows)
+
+    def any(self) -> bool:
+        """Whether the catalog has a chunk."""
+        with self.catalog.read() as session:
+            return session.scalar(select(ChunkRow.id).limit(1)) is not None
+
+    def rows(self) -> BitMap:
+        """The rows of all chunks in the catalog."""
+        with self.catalog.read() as session:
+            return BitMap(session.scalars(select(ChunkRow.id)).all())
 
     def embed_missing(self) -> int:
         """Embed every chunk that has no vector of the model in use, and forget other models' vectors."""
@@ -70,20 +95,40 @@ class IndexPublisher:
             session.execute(delete(Vector).where(Vector.fingerprint != fingerprint))
         return len(rows)
 
-    def _index_rows(self, rows: list[int]) -> Iterator[IndexRow]:
+    def index_rows(self, rows: Iterable[int], *, words: bool = True) -> Iterator[IndexRow]:
+        """What the index is told of these chunks, those that are gone left out; no texts unless with `words`.
+
+        Raises `Conflict` for a chunk that has no vector of the model in use.
+        """
+        rows = list(rows)
         door = maintenance(self.catalog, "index building")
         for at in range(0, len(rows), _SLICE):
-            chunks = list(door.chunks(rows[at : at + _SLICE]))
+            some = rows[at : at + _SLICE]
+            if not words:
+                yield from self._wordless(some)
+                continue
+            chunks = list(door.chunks(some))
             vectors = self._vectors(chunks)
             for chunk in chunks:
                 yield IndexRow(
                     row=chunk.row,
                     vector=vectors[chunk.vector_hash],
-                    text=chunk.text,
+                    text=f"{chunk.text}\n{chunk.about}",
                     language=chunk.language,
                     # Chunks that share an access set stand together, which makes filtered scans local. A hint only.
                     locality=chunk.access_set_id,
+                    months=months_of(*chunk.names),
                 )
+
+    def _wordless(self, rows: list[int]) -> Iterator[IndexRow]:
+        same = and_(Vector.hash == ChunkRow.vector_hash, Vector.fingerprint == self.encoder.fingerprint)
+        query = select(ChunkRow.id, ChunkRow.language, Vector.data).outerjoin(Vector, same).where(ChunkRow.id.in_(rows))
+        with self.catalog.read() as session:
+            found = session.execute(query).all()
+        for row, language, data in found:
+            if data is None:
+                raise self._not_embedded()
+            yield IndexRow(row, np.frombuffer(data, "<f2").astype(np.float32), "", language, locality=0)
 
     def _vectors(self, chunks: list[EmbeddedChunk]) -> dict[str, NDArray[np.float32]]:
         query = select(Vector.hash, Vector.data).where(
@@ -92,8 +137,11 @@ class IndexPublisher:
         with self.catalog.read() as session:
             found = {hash_: np.frombuffer(data, "<f2").astype(np.float32) for hash_, data in session.execute(query)}
         if any(chunk.vector_hash not in found for chunk in chunks):
-            raise Conflict(
-                f"Some chunks have no vector of the model {self.encoder.fingerprint}. Run `footnote upgrade` to embed "
-                "them with the model in use."
-            )
+            raise self._not_embedded()
         return found
+
+    def _not_embedded(self) -> Conflict:
+        return Conflict(
+            f"Some chunks have no vector of the model {self.encoder.fingerprint}. Run `footnote upgrade` to embed "
+            "them with the model in use."
+        )

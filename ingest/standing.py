@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from catalog.lock import writer_lock
 from core.attachments import carried, holder, of_source
-from core.documents import content_hash
 from core.errors import Conflict, WrongUsage
 from ingest.arrivals import Arrivals, Expected
+from ingest.connectors.local_folder import LocalFolder, path_of
 from ingest.folder import Folder, FolderFile
+from ingest.items import by_content, differs, unchanged
 from ingest.ledger import Fence, Known, Ledger, delete_documents
-from ingest.pipeline import Ingestion, by_content, differs, unchanged
+from ingest.pipeline import Ingestion
 from ingest.sync import FolderRequest, opened, refuse_large_prune
 
 _SLICE = 200
@@ -56,26 +56,30 @@ def sync_standing(
         )
     if source.prune:
         refuse_large_prune(folder, known)
-    found = _compare(folder, known)
+    found = _compare(folder, LocalFolder(request.path, lambda: folder), known)
     with writer_lock(ingestion.lock_file, f"syncing {source.name}", ingestion.lock_wait):
-        _apply_rules(ledger, folder, known)
+        _apply_rules(ledger, folder, known, found)
+        rows: list[int] = []
         for one, file in found.moved:
-            ledger.move(one, file.external_id, file.path.as_uri(), folder.decide(file.external_id))
+            rows += ledger.move(one, file.external_id, file.path.as_uri(), folder.decide(file.external_id))
+        ingestion.publisher.publish(rows, ())
         if source.prune:
             _delete(ingestion, found.gone, fence)
-        return _queue(ledger, arrivals, source, folder, found.changed, group_id)
+        ids = _queue(ledger, arrivals, source, folder, found.changed, group_id)
+        ledger.took_content()
+        return ids
 
 
 def folder_of(uri: str) -> Path:
     """The folder a source is kept in step with; raises `WrongUsage` for a source of another kind."""
-    parts = urlsplit(uri)
-    if parts.scheme != "file":
+    if not uri.startswith("file:"):
         raise WrongUsage(f"{uri} is no folder: only a folder can be kept in step.")
-    return Path(unquote(parts.path))
+    return path_of(uri)
 
 
-def _compare(folder: Folder, known: dict[str, Known]) -> _Differences:
+def _compare(folder: Folder, connector: LocalFolder, known: dict[str, Known]) -> _Differences:
     """Read and hash every file: an unchanged one costs that and nothing more."""
+    hashes = {one.external_id: one.revision for page in connector.changes(None) for one in page.listed}
     listed = {file.external_id for file in folder.files}
     gone = {key: one for key, one in of_source(known).items() if key not in listed}
     attachments = carried(known.values())
@@ -83,7 +87,8 @@ def _compare(folder: Folder, known: dict[str, Known]) -> _Differences:
     changed: list[FolderFile] = []
     moved: list[tuple[Known, FolderFile]] = []
     for file in folder.files:
-        hash_ = _hash(file)
+        # Nothing for one that cannot be read: the job that cannot read it either says why.
+        hash_ = hashes.get(file.external_id, "")
         before = known.get(file.external_id)
         if before is not None and unchanged(before, hash_, attachments.get(file.external_id, ())):
             continue
@@ -96,16 +101,19 @@ def _compare(folder: Folder, known: dict[str, Known]) -> _Differences:
     return _Differences(changed, moved, list(gone.values()))
 
 
-def _hash(file: FolderFile) -> str:
-    try:
-        return content_hash(file.path.read_bytes())
-    except OSError:
-        return ""  # the job that cannot read it either says why
-
-
-def _apply_rules(ledger: Ledger, folder: Folder, known: dict[str, Known]) -> None:
+def _apply_rules(ledger: Ledger, folder: Folder, known: dict[str, Known], found: _Differences) -> None:
+    """Take rights at once; give new ones where the file is there and its content is what the catalog has."""
     decided = [(one, folder.decide_known(holder(one))) for one in known.values()]
-    ledger.apply_access([(one, decision) for one, decision in decided if decision and differs(one, decision)])
+    stale = [(one, decision) for one, decision in decided if decision and differs(one, decision)]
+    waiting = ledger.narrow_access(stale).waiting
+    same = {file.external_id for file in folder.files} - {file.external_id for file in found.changed}
+    ledger.apply_access(
+        [
+            (one, decision)
+            for one, decision in stale
+            if one.external_id in waiting and holder(one) in same and one.state == "ready"
+        ]
+    )
 
 
 def _delete(ingestion: Ingestion, gone: Sequence[Known], fence: Fence) -> None:
@@ -124,8 +132,8 @@ def _queue(
     group_id: str,
 ) -> list[str]:
     """Expect what has changed, and call off what was on its way in and is not there any more."""
-    listed = {file.external_id for file in folder.files}
-    left = sorted(arrivals.waiting(source.name) - listed)
+    # One whose content is what it was again would come in under the rules of when it was not.
+    left = sorted(arrivals.waiting(source.name) - {file.external_id for file in changed})
     with ledger.writing() as session:
         arrivals.withdraw(session, source.name, left)
     ids: list[str] = []

@@ -14,8 +14,9 @@ from core.principals import Grantee
 from governance.access.membership import unknown
 from governance.access.rules import AccessLists
 from ingest.folder import Folder, read_folder
+from ingest.items import Item, Listing
 from ingest.ledger import Fence, Known, Ledger, no_fence
-from ingest.pipeline import Ingestion, Item, Listing, Progress
+from ingest.pipeline import Ingestion, Progress
 from ingest.report import IngestReport, PlannedChange
 
 Prune = Literal["no", "yes", "force"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from core.documents import Block, BlockKind, Parsed, clean_text
@@ -13,6 +14,7 @@ TITLE_CHARACTERS = 120
 
 # What shows nothing and breaks words for a search: soft hyphens, and controls that broken fonts and old files leave.
 _SHOWS_NOTHING = dict.fromkeys([*range(1, 9), *range(14, 32), 0x7F, 0xAD]) | {0x0B: "\n", 0x0C: "\n"}
+_LISTED_CHARACTERS = 200
 _META_TITLE_NOISE = re.compile(
     r"^(microsoft |untitled|document\d*$|presentation\d*$|no title)|\.(docx?|pdf|indd|odt|p65)$"
 )
@@ -79,3 +81,9 @@ def table_row(cells: list[str]) -> str:
     """One row of a table on one line, cells apart by ` | `; an empty row is an empty string."""
     line = " | ".join(" ".join(cell.split()) for cell in cells)
     return line if line.strip(" |") else ""
+
+
+def is_listing(cells: Iterable[str]) -> bool:
+    """Whether a table's only column lists short things under each other; one that does not frames running text."""
+    shown = [cell for cell in cells if cell.strip()]
+    return len(shown) > 1 and max(map(len, shown)) <= _LISTED_CHARACTERS

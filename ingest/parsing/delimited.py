@@ -27,8 +27,9 @@ def parse_csv(data: bytes) -> Parsed:
 
 
 def parse_tsv(data: bytes) -> Parsed:
-    """One table with cells apart by tabs. Raises `UnreadableDocument`."""
-    return _parse(decode(data), "\t", "text/tab-separated-values")
+    """One table with cells apart by tabs, or as in CSV where it has no tab. Raises `UnreadableDocument`."""
+    text = decode(data)
+    return _parse(text, "\t" if "\t" in text else "", "text/tab-separated-values")
 
 
 def _parse(text: str, delimiter: str, media_type: str) -> Parsed:

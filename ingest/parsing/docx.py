@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import docx
 from docx.document import Document
@@ -16,12 +16,14 @@ from docx.oxml.xmlchemy import BaseOxmlElement
 from docx.styles.style import BaseStyle
 
 from core.documents import BlockKind, Parsed
-from ingest.parsing.assembly import Assembly, sensible_title, table_row
+from ingest.parsing.assembly import Assembly, is_listing, sensible_title, table_row
 from ingest.parsing.detection import DOCX
 from ingest.parsing.docx_numbering import Numbering
+from ingest.parsing.office_charts import chart_table
+from ingest.parsing.office_formulas import MATH, formula
 from ingest.parsing.office_package import DAMAGE, damaged, vetted_package
+from ingest.parsing.pictures import PictureReader
 
-_MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 # Deleted and moved-away text, field codes, notes' marks, and the older twin of a drawing: none of it is shown.
 _NOT_SHOWN = frozenset(
@@ -37,6 +39,16 @@ _NOT_SHOWN = frozenset(
 )
 # The parts that hold notes, by the end of their relation's type, and what refers to a note in each.
 _NOTES = {"footnotes": qn("w:footnoteReference"), "endnotes": qn("w:endnoteReference")}
+_CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart"
+# What shows a picture, today's and of before 2007, and how it names the relation to its part.
+_PICTURES = {
+    "{http://schemas.openxmlformats.org/drawingml/2006/main}blip": qn("r:embed"),
+    "{urn:schemas-microsoft-com:vml}imagedata": qn("r:id"),
+}
+# Stands before text that is raised, until it is known what that stands behind.
+_RAISED = "\N{INVISIBLE SEPARATOR}"
+_RAISED_NUMBER = re.compile(rf"(?<=\d){_RAISED}(?=[-+−–]?\d)")
+_COLUMNS = 63  # the most that Word lays out
 _HEADING_STYLE = re.compile(r"heading (\d)", re.I)
 _CODE_STYLE = re.compile(r"\b(source ?)?code\b|preformatted|verbatim", re.I)
 _STYLE_DEPTH = 10
@@ -46,20 +58,29 @@ _LIST_STYLE = re.compile(r"^list", re.I)
 def parse_docx(data: bytes) -> Parsed:
     """Headings by style or outline level, list items, paragraphs, tables, text boxes and notes, in document order.
 
-    A note follows the paragraph or the table that refers to it. Merged cells are read once. Headers and footers are
-    read only where the body holds nothing.
+    A note follows the paragraph or the table that refers to it; a chart, as a table, and the text of a picture what
+    they are anchored in. A cell merged over several rows stands in each. Headers and footers are read only where the
+    body holds nothing. `unread` tells of pictures that were not looked at.
     Raises `UnreadableDocument`: "hostile" for decompression bombs and document type declarations, "encrypted",
     "malformed", "empty".
     """
     document = _open(data)
-    reader = _Reader(Assembly(), _styles(document), Numbering.of(document), _notes(document))
+    reader = _Reader(
+        Assembly(),
+        _styles(document),
+        Numbering.of(document),
+        _notes(document),
+        _parts(document, "chart"),
+        _parts(document, "image"),
+    )
     reader.flow(document.element.body)
     if not reader.assembly.blocks:
         for section in document.sections:
             reader.flow(section.header._element)
             reader.flow(section.footer._element)
     own = reader.title or sensible_title(document.core_properties.title or "")
-    return reader.assembly.parsed(DOCX, title=own or reader.assembly.first_heading())
+    parsed = reader.assembly.parsed(DOCX, title=own or reader.assembly.first_heading())
+    return replace(parsed, unread=reader.pictures.cause())
 
 
 def _open(data: bytes) -> Document:
@@ -78,6 +99,15 @@ def _notes(document: Document) -> dict[tuple[str, str], BaseOxmlElement]:
             root = parse_xml(relation.target_part.blob)
             notes |= {(_NOTES[kind], note.get(qn("w:id"), "")): note for note in root}
     return notes
+
+
+def _parts(document: Document, kind: str) -> dict[str, bytes]:
+    """The parts of a kind that the body may show, by the id of their relation."""
+    return {
+        identity: relation.target_part.blob
+        for identity, relation in document.part.rels.items()
+        if relation.reltype.endswith(f"/{kind}") and not relation.is_external
+    }
 
 
 @dataclass(frozen=True)
@@ -135,6 +165,9 @@ class _Reader:
     numbering: Numbering
     notes: dict[tuple[str, str], BaseOxmlElement]
     """Those that nothing read so far refers to."""
+    charts: dict[str, bytes] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
+    pictures: PictureReader = field(default_factory=PictureReader)
     title: str = ""
     code: list[str] = field(default_factory=list)
 
@@ -158,7 +191,7 @@ class _Reader:
         self._flush_code()
 
     def _paragraph(self, paragraph: BaseOxmlElement) -> None:
-        text = "".join(_shown(paragraph))
+        text = _text(paragraph)
         style = self._style_of(paragraph)
         if style.is_code and text.strip():
             self.code.append(text)
@@ -175,6 +208,8 @@ class _Reader:
         for box in _text_boxes(paragraph):
             self.flow(box)
         self._add_notes(paragraph)
+        self._add_charts(paragraph)
+        self._add_pictures(paragraph)
 
     def _add_notes(self, element: BaseOxmlElement) -> None:
         for reference in element.iter(*_NOTES.values()):
@@ -209,15 +244,42 @@ class _Reader:
 
     def _table(self, table: BaseOxmlElement) -> None:
         rows = [list(_cells(row)) for row in _rows(table)]
-        if max((len(row) for row in rows), default=0) <= 1:
-            # A table of one column frames text; it has no rows to compare.
+        if max((len(row) for row in rows), default=0) <= 1 and not self._is_listing(rows):
             for row in rows:
                 for cell in row:
                     self.flow(cell)
             return
-        lines = [table_row([_cell_text(cell) for cell in row]) for row in rows]
+        above: dict[int, str] = {}
+        lines = [table_row(_row_texts(row, above)).rstrip(" |") for row in rows]
         self.assembly.add(BlockKind.TABLE, "\n".join(line for line in lines if line))
         self._add_notes(table)
+        self._add_charts(table)
+        self._add_pictures(table)
+
+    def _is_listing(self, rows: list[list[BaseOxmlElement]]) -> bool:
+        """Whether the one column of a table lists things; headings and tables are no such things."""
+        cells = [cell for row in rows for cell in row]
+        structured = any(
+            element.tag == qn("w:tbl") or _outline_level(element) or self._style_of(element).level
+            for cell in cells
+            for element in cell.iter(qn("w:tbl"), qn("w:p"))
+        )
+        return not structured and is_listing(map(_cell_text, cells))
+
+    def _add_charts(self, element: BaseOxmlElement) -> None:
+        for reference in element.iter(_CHART):
+            part = self.charts.get(reference.get(qn("r:id"), ""))
+            if part is not None:
+                chart = chart_table(part)
+                self.assembly.add(BlockKind.PARAGRAPH, chart.title)
+                self.assembly.add(BlockKind.TABLE, "\n".join(filter(None, map(table_row, chart.rows))))
+
+    def _add_pictures(self, element: BaseOxmlElement) -> None:
+        for reference in element.iter(*_PICTURES) if self.images else ():
+            is_shown = next(reference.iterancestors(*_NOT_SHOWN), None) is None
+            part = self.images.get(reference.get(_PICTURES[reference.tag], "")) if is_shown else None
+            if part is not None:
+                self.pictures.add_to(self.assembly, part)
 
 
 def _outline_level(paragraph: BaseOxmlElement) -> int | None:
@@ -227,14 +289,24 @@ def _outline_level(paragraph: BaseOxmlElement) -> int | None:
     return min(6, int(value) + 1) if value.isdecimal() and int(value) < 9 else None
 
 
+def _text(paragraph: BaseOxmlElement) -> str:
+    """A paragraph's text; a number that is raised behind a digit is marked (10⁶ is not 106)."""
+    text = "".join(_shown(paragraph))
+    return _RAISED_NUMBER.sub("^", text).replace(_RAISED, "") if _RAISED in text else text
+
+
 def _shown(element: BaseOxmlElement) -> Iterator[str]:
     """The text of a paragraph as it is shown; text boxes are left to `_text_boxes`."""
     for child in element:
         tag = child.tag
         if tag in _NOT_SHOWN or tag == qn("w:txbxContent") or _is_hidden(child):
             continue
-        if tag in (qn("w:t"), f"{_MATH}t"):
+        if tag == qn("w:r") and _is_raised(child):
+            yield _RAISED
+        if tag == qn("w:t"):
             yield child.text or ""
+        elif tag == MATH:
+            yield formula(child)
         elif tag == qn("w:tab"):
             yield "\t"
         elif tag in (qn("w:br"), qn("w:cr")):
@@ -249,6 +321,11 @@ def _is_hidden(run: BaseOxmlElement) -> bool:
     """Whether a run is formatted as hidden text."""
     hidden = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
     return hidden is not None and hidden.get(qn("w:val"), "true") not in ("0", "false", "off")
+
+
+def _is_raised(run: BaseOxmlElement) -> bool:
+    position = run.find(f"{qn('w:rPr')}/{qn('w:vertAlign')}")
+    return position is not None and position.get(qn("w:val"), "") == "superscript"
 
 
 def _text_boxes(element: BaseOxmlElement) -> Iterator[BaseOxmlElement]:
@@ -275,10 +352,29 @@ def _cells(row: BaseOxmlElement) -> Iterator[BaseOxmlElement]:
             yield from _cells(child)
 
 
+def _row_texts(row: list[BaseOxmlElement], above: dict[int, str]) -> list[str]:
+    """The texts of a row's cells by column; a cell that is merged downwards stands in each row, one across once.
+
+    `above` holds the texts of merged cells that go on below, by column.
+    """
+    texts: list[str] = []
+    for cell in row:
+        properties = cell.find(qn("w:tcPr"))
+        merge = properties.find(qn("w:vMerge")) if properties is not None else None
+        span = properties.find(qn("w:gridSpan")) if properties is not None else None
+        goes_on = merge is not None and merge.get(qn("w:val"), "continue") == "continue"
+        column = len(texts)
+        text = above.get(column, "") if goes_on else _cell_text(cell)
+        if merge is not None:
+            above[column] = text
+        else:
+            above.pop(column, None)
+        width = span.get(qn("w:val"), "1") if span is not None else "1"
+        texts += [text, *[""] * (min(int(width), _COLUMNS) - 1 if width.isdecimal() else 0)]
+    return texts
+
+
 def _cell_text(cell: BaseOxmlElement) -> str:
-    """All text of a cell on one line; nothing for the lower part of cells merged downwards."""
-    merge = cell.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
-    if merge is not None and merge.get(qn("w:val"), "continue") == "continue":
-        return ""
+    """All text of a cell on one line."""
     shown = (p for p in cell.iter(qn("w:p")) if next(p.iterancestors(_FALLBACK), None) is None)
-    return " ".join("".join(_shown(paragraph)) for paragraph in shown)
+    return " ".join(map(_text, shown))

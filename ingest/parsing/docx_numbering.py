@@ -10,11 +10,11 @@ from docx.document import Document
 from docx.oxml.ns import qn
 from docx.oxml.xmlchemy import BaseOxmlElement
 
+from ingest.parsing.list_numbers import formatted
+
 _PLACE = re.compile(r"%([1-9])")
 _UNNUMBERED = frozenset(("bullet", "none"))
 _LEVELS = 9
-_ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"))
-_ROMAN_ONES = ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Numbering:
             if outer is None:
                 return ""
             number = counters[int(place[1]) - 1]
-            return _formatted(outer.start if number is None else number, outer.kind)
+            return formatted(outer.start if number is None else number, outer.kind)
 
         return _PLACE.sub(shown, defined[level].pattern)
 
@@ -104,17 +104,3 @@ def _level(element: BaseOxmlElement) -> _Level:
 
 def _value(element: BaseOxmlElement, attribute: str = qn("w:val")) -> str:
     return str(element.get(attribute, ""))
-
-
-def _formatted(number: int, kind: str) -> str:
-    """A number in one of the formats of 17.18.59; in figures where the format is another."""
-    if kind in ("lowerLetter", "upperLetter") and number > 0:
-        letters = chr(ord("a") + (number - 1) % 26) * ((number - 1) // 26 + 1)
-        return letters if kind == "lowerLetter" else letters.upper()
-    if kind in ("lowerRoman", "upperRoman") and 0 < number < 4000:
-        roman, left = "", number
-        for value, sign in _ROMAN + _ROMAN_ONES:
-            roman += sign * (left // value)
-            left %= value
-        return roman if kind == "lowerRoman" else roman.upper()
-    return f"{number:02d}" if kind == "decimalZero" else str(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -29,7 +30,17 @@ _BLOCKS = _tags(
     "header hgroup html hr legend li main ol p section summary table tbody td tfoot th thead tr ul"
 )
 _LAYOUT_CELL = "td h1, td h2, td h3, td pre"
+# A heading that stands over a column, and no more than that.
+_COLUMN_HEAD = "tr:first-child h1, tr:first-child h2, tr:first-child h3"
+_COLUMN_CHARACTERS = 100
 _LAYOUT_CELL_CHARACTERS = 1_000
+# Tables within tables within tables: looking at all that each one holds takes the square of their number.
+_LAYOUT_TABLES = 20
+# HTML's own limits (Living Standard, 4.9.11) would let a page of a few bytes fill the memory.
+_ROWS_SPANNED = 1_000
+_COLUMNS_SPANNED = 100
+# A power or a note's number, which behind a digit would be read as more of it.
+_RAISED = re.compile(r"[-+−–]?\d{1,3}")
 _META_CHARSET = re.compile(rb"<meta[^>]*?charset\s*=\s*[\"']?\s*([-\w:.]+)", re.I)
 _XML_ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([-\w:.]+)", re.I)
 _BREAK = "\u2028"  # a `br` inside a block, until white space is folded
@@ -69,6 +80,8 @@ class _Walk:
     item: str | None = None
     """The marker of the list item whose first line is still to come, empty for a bullet; None outside of items."""
     numbers: dict[int, int] = field(default_factory=dict)
+    tables: int = 0
+    """Tables that lay out the page, around where we are."""
 
     def walk(self, root: LexborNode, *, skip_navigation: bool) -> None:
         """Depth first without recursion, since pages may nest thousands of elements deep."""
@@ -80,17 +93,21 @@ class _Walk:
             if leaving:
                 self.flush(items)
                 items -= tag == "li"
+                self.tables -= tag == "table"
                 continue
             if node.is_text_node:
                 self.inline.append(node.text_content or "")
                 continue
             if not node.is_element_node or _is_left_out(node, tag, skip_navigation) or self._whole(node, tag, items):
                 continue
+            if tag == "sup":
+                self.inline.append(_mark_of_power(node, self.inline))
             if tag in _BLOCKS:
                 self.flush(items)
+                self.tables += tag == "table"
                 if tag == "li":
                     items += 1
-                    self.item = self._marker(node)
+                    self.item = _marker(node, self.numbers)
                 stack.append((node, True))
             stack.extend((child, False) for child in reversed(_children(node)))
         self.flush(0)
@@ -103,7 +120,7 @@ class _Walk:
         elif tag in ("pre", "listing", "xmp"):
             self.flush(items)
             self.assembly.add(BlockKind.CODE, _visible_text(node))
-        elif tag == "table" and _is_data_table(node):
+        elif tag == "table" and self.tables < _LAYOUT_TABLES and _is_data_table(node):
             self.flush(items)
             self._table(node)
         elif tag == "br":
@@ -118,21 +135,8 @@ class _Walk:
         caption = table.css_first("caption")
         if caption is not None:
             self.assembly.add(BlockKind.PARAGRAPH, _inline_text(caption))
-        rows = [
-            table_row([_inline_text(cell) for cell in _children(row) if cell.tag in ("td", "th")])
-            for row in table.css("tr")
-            if not _is_left_out(row, "tr", True)
-        ]
+        rows = (table_row(cells).rstrip(" |") for cells in _grid(table))
         self.assembly.add(BlockKind.TABLE, "\n".join(row for row in rows if row))
-
-    def _marker(self, item: LexborNode) -> str:
-        parent = item.parent
-        if parent is None or parent.tag != "ol":
-            return ""
-        start = parent.attributes.get("start") or "1"
-        number = self.numbers.get(parent.mem_id, int(start) if start.isdecimal() and len(start) < 10 else 1)
-        self.numbers[parent.mem_id] = number + 1
-        return f"{number}. "
 
     def flush(self, items: int) -> None:
         text = _folded("".join(self.inline))
@@ -169,21 +173,80 @@ def _is_left_out(node: LexborNode, tag: str, skip_navigation: bool) -> bool:
     return tag in _NAVIGATION or role in _NAVIGATION_ROLES or page_footer
 
 
+def _grid(table: LexborNode) -> Iterator[list[str]]:
+    """The cells of each row by column: one that spans rows stands in each of them, one that spans columns once."""
+    above: dict[int, tuple[str, int]] = {}
+    for row in _own_rows(table):
+        cells: list[str] = []
+
+        def reach_down(cells: list[str] = cells) -> None:
+            while len(cells) in above:
+                text, left = above.pop(len(cells))
+                if left > 1:
+                    above[len(cells)] = (text, left - 1)
+                cells.append(text)
+
+        for cell in _children(row):
+            if cell.tag in ("td", "th"):
+                reach_down()
+                text, down = _inline_text(cell), _span(cell, "rowspan", _ROWS_SPANNED)
+                for at in range(_span(cell, "colspan", _COLUMNS_SPANNED)):
+                    if down > 1:
+                        above[len(cells)] = (text if at == 0 else "", down - 1)
+                    cells.append(text if at == 0 else "")
+        reach_down()
+        yield cells
+
+
+def _own_rows(table: LexborNode) -> Iterator[LexborNode]:
+    """The rows of a table itself, not of tables within its cells."""
+    for child in _children(table):
+        if child.tag in ("thead", "tbody", "tfoot") and not _is_left_out(child, "tbody", False):
+            yield from _own_rows(child)
+        elif child.tag == "tr" and not _is_left_out(child, "tr", True):
+            yield child
+
+
+def _span(cell: LexborNode, attribute: str, most: int) -> int:
+    value = cell.attributes.get(attribute) or "1"
+    return max(1, min(int(value), most)) if value.isdecimal() and len(value) < 10 else 1
+
+
 def _is_data_table(table: LexborNode) -> bool:
     """Whether a table is to be read in rows; one that lays out a page has one column, long cells or tables in it."""
-    if table.attributes.get("role") == "presentation" or table.css_first("td table, th table") is not None:
+    if table.attributes.get("role") == "presentation":
         return False
-    if table.css_first("th") is not None:
+    heads = [cell for row in _own_rows(table) for cell in _children(row) if cell.tag == "th"]
+    if any(inner.mem_id != table.mem_id for inner in table.css("table")):
+        # A table with heads of its own may hold another one in a cell; one without lays them out.
+        return bool(heads) and len(table.text()) <= _LAYOUT_CELL_CHARACTERS
+    if heads:
         return True
-    cells = [[cell for cell in _children(row) if cell.tag == "td"] for row in table.css("tr")]
+    cells = [[cell for cell in _children(row) if cell.tag == "td"] for row in _own_rows(table)]
     columns = max((len(row) for row in cells), default=0)
     longest = max((len(cell.text()) for row in cells for cell in row), default=0)
-    return columns > 1 and longest <= _LAYOUT_CELL_CHARACTERS and table.css_first(_LAYOUT_CELL) is None
+    if columns <= 1 or longest > _LAYOUT_CELL_CHARACTERS:
+        return False
+    laid_out = len(table.css(_LAYOUT_CELL))
+    has_heads = len(cells) > 1 and longest <= _COLUMN_CHARACTERS and laid_out == len(table.css(_COLUMN_HEAD))
+    return not laid_out or has_heads
+
+
+def _marker(item: LexborNode, numbers: dict[int, int]) -> str:
+    """The number of a list's item, which counts on in `numbers`; nothing for a bullet."""
+    parent = item.parent
+    if parent is None or parent.tag != "ol":
+        return ""
+    start = parent.attributes.get("start") or "1"
+    number = numbers.get(parent.mem_id, int(start) if start.isdecimal() and len(start) < 10 else 1)
+    numbers[parent.mem_id] = number + 1
+    return f"{number}. "
 
 
 def _visible_text(node: LexborNode) -> str:
     """All text under `node` as written, without what is never shown; `br` is a line end."""
     parts: list[str] = []
+    numbers: dict[int, int] = {}
     stack = [node]
     while stack:
         current = stack.pop()
@@ -195,10 +258,19 @@ def _visible_text(node: LexborNode) -> str:
         elif tag == "img":
             parts.append(f" {current.attributes.get('alt') or ''} ")
         elif current is node or (current.is_element_node and not _is_left_out(current, tag, False)):
+            if tag == "sup":
+                parts.append(_mark_of_power(current, parts))
             separate = tag in _BLOCKS and current is not node
             parts.append(" " if separate else "")
+            parts.append(_marker(current, numbers) if tag == "li" and current is not node else "")
             stack.extend(reversed(_children(current)))
     return "".join(parts)
+
+
+def _mark_of_power(raised: LexborNode, before: list[str]) -> str:
+    """`^` between a digit and a number that is raised behind it (10⁶ is not 106); nothing elsewhere."""
+    after_digit = bool(before) and before[-1][-1:].isdigit()
+    return "^" if after_digit and _RAISED.fullmatch(raised.text(deep=True).strip()) else ""
 
 
 def _inline_text(node: LexborNode) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MIB = 1024 * 1024
+ALARM_SECONDS = 5.0
+"""After its time a process ends itself so much later, should its parent fail to end it."""
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,11 @@ class Limits:
     """The bounds of one document's parsing and of the life of the process that does it."""
 
     seconds: float = 60.0
-    """Wall clock for one document, and its share of processor time."""
+    """Wall clock for one document, or for one picture of text in it, and its share of processor time."""
+    picture_seconds: float = 600.0
+    """Wall clock for one document and all the pictures of text that it asked for more time over."""
+    silence_seconds: float = 20.0
+    """The longest that the process may do nothing over a document: use no processor, wait for no disk."""
     start_seconds: float = 60.0
     """Wall clock for the process to start and load its libraries."""
     memory_bytes: int = 2048 * MIB
@@ -28,10 +34,10 @@ class Limits:
 
     @property
     def body_bytes(self) -> int:
-        """The most that a reply's body may take: the text, and attachments, which are part of what came in."""
-        return self.text_bytes + self.input_bytes
+        """The most that a reply's body may take: blocks, text, and attachments, which are part of what came in."""
+        return 16 * self.blocks + self.text_bytes + self.input_bytes
 
     @property
     def header_bytes(self) -> int:
-        """The most that a reply's header may take: at most 64 bytes for each block, and its title and metadata."""
-        return 64 * self.blocks + MIB
+        """The most that a reply's header may take: title, metadata, and the names of attachments."""
+        return 8 * MIB

@@ -14,18 +14,15 @@ from typing import TypeAlias
 
 from selectolax.lexbor import LexborHTMLParser
 
-from core.attachments import numbered
 from core.documents import Attachment, BlockKind, Parsed, clean_text
 from core.errors import UnreadableDocument
 from ingest.parsing.assembly import Assembly
 from ingest.parsing.charsets import decode
+from ingest.parsing.containers import Budget
 from ingest.parsing.detection import EML
 from ingest.parsing.html import add_html
+from ingest.parsing.member_names import safe_name, unused
 
-PARTS = 1_000
-"""MIME parts of one message, those of messages within it included."""
-DEEP = 5
-"""Messages attached to messages attached to messages: the last whose attachments are read."""
 _Part: TypeAlias = "Message[str, str]"
 
 _SHOWN_HEADERS = ("From", "To", "Cc", "Date")
@@ -34,48 +31,37 @@ _LOCKED = ("multipart/encrypted", "application/pgp-encrypted")
 _ENVELOPES = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _SIGNATURES = ("application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature")
 _PARAGRAPHS = re.compile(r"\n[ \t>]*\n\s*")
-_NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]+")
-_NAME_CHARACTERS = 120
 
 
-def parse_mail(data: bytes) -> Parsed:
+def parse_mail(data: bytes, budget: Budget | None = None) -> Parsed:
     """The subject as a heading, who wrote to whom and when, and the body.
 
     Of alternatives the plain text is read, the HTML where that is missing or blank (RFC 2046, 5.1.4: they say the
-    same). Pictures that the body embeds and signatures are no attachments. Attachments of attached messages are named
-    by their path, `forwarded.eml/contract.pdf`. Raises `UnreadableDocument`: "encrypted", "hostile" for more than
-    `PARTS`, "empty" for a message without text whose attachments are none either.
+    same). Pictures that the body embeds and signatures are no attachments; a message within the message is one.
+    Raises `UnreadableDocument`: "encrypted", "hostile" for more parts than the budget has left, "empty" for a message
+    without text whose attachments are none either.
     """
-    message = message_from_bytes(_in_bytes(data))
+    return read_message(message_from_bytes(_in_bytes(data)), EML, budget or Budget())
+
+
+def read_message(message: _Part, media_type: str, budget: Budget) -> Parsed:
+    """A message as `parse_mail` reads it, whatever it was kept in."""
     _refuse_locked(message)
-    budget = _Budget()
     parts = _Parts(budget)
     parts.sort(message)
     assembly = Assembly()
-    subject = _header(message, "Subject")
+    subject = header_text(message, "Subject")
     assembly.add(BlockKind.HEADING, subject, level=1)
-    headers = ((name, _header(message, name)) for name in _SHOWN_HEADERS)
+    headers = ((name, header_text(message, name)) for name in _SHOWN_HEADERS)
     assembly.add(BlockKind.PARAGRAPH, "\n".join(f"{name}: {value}" for name, value in headers if value))
     heads = len(assembly.blocks)
     for part in parts.shown:
         _add_body(assembly, part)
     if len(assembly.blocks) == heads and not parts.attached and not subject:
         raise UnreadableDocument("empty", "The message holds no text; there is nothing to index.")
-    parsed = assembly.parsed(EML, title=subject)
-    attachments = tuple(_attachments(parts.attached, DEEP, budget))
-    return Parsed(parsed.text, parsed.blocks, parsed.title, EML, parsed.metadata, attachments)
-
-
-@dataclass
-class _Budget:
-    """What is left of `PARTS`, over all messages within the first."""
-
-    parts: int = field(default_factory=lambda: PARTS)
-
-    def spend(self, parts: int) -> None:
-        self.parts -= parts
-        if self.parts < 0:
-            raise UnreadableDocument("hostile", f"The message has more than {PARTS:,} parts; it was not read.")
+    parsed = assembly.parsed(media_type, title=subject)
+    attachments = tuple(_attachments(parts.attached))
+    return Parsed(parsed.text, parsed.blocks, parsed.title, media_type, parsed.metadata, attachments)
 
 
 def _in_bytes(data: bytes) -> bytes:
@@ -95,12 +81,12 @@ def _refuse_locked(message: _Part) -> None:
 class _Parts:
     """The leaves of one message: what a client shows as its body, in order, and what it lists as attachments."""
 
-    budget: _Budget
+    budget: Budget
     shown: list[_Part] = field(default_factory=list)
     attached: list[_Part] = field(default_factory=list)
 
     def sort(self, part: _Part) -> None:
-        self.budget.spend(1)
+        self.budget.enter()
         kind = part.get_content_type()
         children = _children(part)
         if kind == "multipart/alternative" and children:
@@ -163,53 +149,38 @@ def _add_body(assembly: Assembly, part: _Part) -> None:
         assembly.add(BlockKind.PARAGRAPH, paragraph)
 
 
-def _header(message: _Part, name: str) -> str:
+def header_text(message: _Part, name: str) -> str:
     """A header on one line with its encoded words decoded (RFC 2047), as written where they are broken."""
     value = message.get(name, "")
     return " ".join(_decoded(str(value)).split())
 
 
+_HEADER_CHARACTERS = 20_000
+
+
 def _decoded(value: str) -> str:
     try:
-        return str(make_header(decode_header(value)))
+        # Decoding takes the square of the number of encoded words.
+        return str(make_header(decode_header(value[:_HEADER_CHARACTERS])))
     except (LookupError, ValueError, HeaderParseError):
         return clean_text(value)
 
 
-def _attachments(parts: list[_Part], deep: int, budget: _Budget) -> Iterator[Attachment]:
-    """Each part as a document, and those attached to a message that is attached; every name once."""
+def _attachments(parts: list[_Part]) -> Iterator[Attachment]:
+    """Each part as a document, every name once."""
     taken: set[str] = set()
     for part in parts:
         inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
         data = inner.as_bytes() if isinstance(inner, Message) else part.get_payload(decode=True)
-        if not isinstance(data, bytes) or not data.strip():
-            continue
-        name = _unused(_name(part, inner if isinstance(inner, Message) else None), taken)
-        yield Attachment(name, data)
-        if not isinstance(inner, Message) and name.lower().endswith(".eml"):
-            inner = message_from_bytes(data)
-        if isinstance(inner, Message) and deep > 1:
-            within = _Parts(budget)
-            within.sort(inner)
-            for attachment in _attachments(within.attached, deep - 1, budget):
-                yield Attachment(f"{name}/{attachment.name}", attachment.data)
+        if isinstance(data, bytes) and data.strip():
+            yield Attachment(unused(_name(part, inner if isinstance(inner, Message) else None), taken), data)
 
 
 def _name(part: _Part, inner: _Part | None) -> str:
     """The file name a client would offer: the part's own, else the subject of a message, else a kind's usual one."""
-    suffix = mimetypes.guess_extension(part.get_content_type()) or ""
-    if inner is not None:
-        suffix, given = ".eml", _decoded(part.get_filename() or "") or _header(inner, "Subject") or "message"
-    else:
-        given = _decoded(part.get_filename() or "") or f"attachment{suffix}"
-    name = " ".join(_NOT_IN_NAMES.sub(" ", clean_text(given)).split()).strip(". ") or f"attachment{suffix}"
-    stem, dot, ending = name.rpartition(".")
-    if inner is not None and ending.lower() != "eml":
-        stem, dot, ending = name, ".", "eml"
-    return f"{stem[:_NAME_CHARACTERS]}{dot}{ending[:_NAME_CHARACTERS]}"
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    free = next(candidate for candidate in numbered(name) if candidate not in taken)
-    taken.add(free)
-    return free
+    given = _decoded(part.get_filename() or "")
+    if inner is None:
+        otherwise = f"attachment{mimetypes.guess_extension(part.get_content_type()) or ''}"
+        return safe_name(given or otherwise, otherwise)
+    name = safe_name(given or header_text(inner, "Subject"), "message")
+    return name if name.lower().endswith(".eml") else f"{name}.eml"

@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 # Colours, conditions and locales in brackets, the space of a width (`_x`), a filler (`*x`).
 _NOT_PRINTED = re.compile(r"\[(?!\$)[^\]]*\]|_.|\*.")
 _CURRENCY = re.compile(r"\[\$([^\]-]*)(?:-[^\]]*)?\]")
+_WORDS = re.compile(r"\"[^\"]*\"?|\[[^\]]*\]|\\.")
 _PARTS = re.compile(
     r"(?P<quoted>\"[^\"]*\"?)|\\(?P<escaped>.)|(?P<digits>[0#?][0#?,]*(?:\.[0#?]*)?(?:E[+-]0+)?,*|\.[0#?]+)|(?P<other>.)",
     re.S,
@@ -31,12 +32,20 @@ def shown(value: object, number_format: str) -> str:
     if isinstance(value, int | float):
         return _number(value, number_format)
     if isinstance(value, datetime):
-        return value.date().isoformat() if value.time() == time() else _whole_seconds(value.isoformat(" "))
+        clock = _clock(number_format)
+        if "h" not in clock and value.time() == time():
+            return value.date().isoformat()
+        return value.isoformat(" ", "seconds") if "s" in clock else _whole_seconds(value.isoformat(" "))
     if isinstance(value, time):
         return _whole_seconds(value.isoformat())
     if isinstance(value, date):
         return value.isoformat()
     return _whole_seconds(str(value)) if isinstance(value, timedelta) else str(value)
+
+
+def _clock(number_format: str) -> str:
+    """The letters of a format, small, its words left out: `h` shows hours, `s` seconds."""
+    return _WORDS.sub("", number_format).lower()
 
 
 def _whole_seconds(text: str) -> str:

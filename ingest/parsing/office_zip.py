@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable
+from itertools import pairwise
 
 from core.errors import UnreadableDocument
 
@@ -13,12 +15,15 @@ MEMBER_BYTES = 200 * 1024 * 1024
 RATIO = 200
 RATIO_FROM_BYTES = 4 * 1024 * 1024
 
+_LOCAL_HEADER_BYTES = 30  # APPNOTE.TXT 4.3.7, without name and extra field
+
 
 def checked_members(archive: zipfile.ZipFile) -> list[str]:
     """The names in `archive`, read from its directory without unpacking anything.
 
-    Raises `UnreadableDocument`: "hostile" for sizes that only a decompression bomb declares, "encrypted" for members
-    under a password. `zipfile` never yields more bytes than declared, so the check cannot be lied to.
+    Raises `UnreadableDocument`: "hostile" for sizes that only a decompression bomb declares and for members that
+    overlap, "encrypted" for members under a password. `zipfile` never yields more bytes than declared, so the check
+    cannot be lied to.
     """
     members = archive.infolist()
     if any(member.flag_bits & 0x1 for member in members):
@@ -30,7 +35,20 @@ def checked_members(archive: zipfile.ZipFile) -> list[str]:
             f"The file would unpack to {total:,} bytes in {len(members):,} parts, like a decompression bomb; "
             "it was not opened.",
         )
+    if members_overlap(members):
+        raise UnreadableDocument("hostile", "The file's parts overlap, like a decompression bomb; it was not opened.")
     return [member.filename for member in members]
+
+
+def members_overlap(members: Iterable[zipfile.ZipInfo]) -> bool:
+    """Whether two members are made of the same bytes, as no program writes them: a bomb that no size gives away.
+
+    Names are left out of the reckoning: those of the local headers may be shorter than the directory's.
+    """
+    spans = sorted(
+        (member.header_offset, member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size) for member in members
+    )
+    return any(start < end for (_, end), (start, _) in pairwise(spans))
 
 
 def _is_bomb(member: zipfile.ZipInfo) -> bool:

@@ -6,9 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from core.documents import BlockKind
+from ingest.parsing.pdf_columns import SetTable, parted
 from ingest.parsing.pdf_lines import LEADER, Line
+from ingest.parsing.reading_order import ReadLine, in_order
 
 Style = tuple[float, bool]
 """Type size in points, and whether it is bold."""
@@ -20,6 +23,8 @@ _HEADING_LEVELS = 4
 # White space between lines beyond this share of the type size parts paragraphs; leading takes up to a half.
 _PARAGRAPH_GAP = 0.75
 _SHORT_LINE = 0.85
+# A line is out of order that stands this far above the one before, in lines.
+_ABOVE = 1.0
 _BULLET = re.compile(r"[•◦▪‣●○■□–*·]\s+|\(?([0-9]{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]\s+")
 _SENTENCE_END = re.compile(r"[.!?:;。！？]['\")\]]*$")
 _WORD_DIVISION = re.compile(r"\w[-\u2010]$")
@@ -36,10 +41,10 @@ class Paragraph:
     @property
     def may_be_heading(self) -> bool:
         """Whether the words could be a heading: few, some letters, and no sentence."""
-        short = len(self.text) <= _HEADING_CHARACTERS and self.text.count("\n") == 0
-        letters = sum(character.isalpha() for character in self.text)
-        sentence = self.text.endswith((".", ",", ";")) or LEADER in self.text
-        return self.kind is BlockKind.PARAGRAPH and short and letters >= 3 and not sentence
+        if self.kind is not BlockKind.PARAGRAPH or len(self.text) > _HEADING_CHARACTERS or "\n" in self.text:
+            return False
+        letters = sum(map(str.isalpha, self.text))
+        return letters >= 3 and not self.text.endswith((".", ",", ";")) and LEADER not in self.text
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,33 @@ def paragraphs(lines: Sequence[Line], body: Body) -> Iterator[Paragraph]:
     """Group consecutive lines; rows of figures become one table block with a row on each line."""
     group: list[Line] = []
     width = max((line.right for line in lines), default=0.0)
-    for line in lines:
-        if group and _parts(group[-1], line, width, body):
+    for line in parted(lines):
+        if group and (isinstance(line, SetTable) or _parts(group[-1], line, width, body)):
             yield _paragraph(group, body)
             group = []
-        group.append(line)
+        if isinstance(line, SetTable):
+            yield Paragraph(BlockKind.TABLE, line.text, (0.0, False))
+        else:
+            group.append(line)
     if group:
         yield _paragraph(group, body)
+
+
+def in_reading_order(lines: list[Line]) -> list[Line]:
+    """The lines in the file's order, or in the order of the page where the file begins anew above what it has shown.
+
+    To begin anew higher up beside it, as a second column does, is in order.
+    """
+    if not any(_begins_above(before, line) for before, line in pairwise(lines)):
+        return lines
+    placed = [ReadLine(line.text, line.left, -line.top, line.right, -line.bottom) for line in lines]
+    places = {id(one): line for one, line in zip(placed, lines, strict=True)}
+    return [places[id(one)] for one in in_order(placed)]
+
+
+def _begins_above(before: Line, line: Line) -> bool:
+    beside = line.left >= before.right or before.left >= line.right
+    return not beside and line.bottom > before.top + _ABOVE * line.size
 
 
 def _parts(above: Line, below: Line, right_edge: float, body: Body) -> bool:

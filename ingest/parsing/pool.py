@@ -6,20 +6,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ingest.parsing.sandbox import SandboxedParser
+from ingest.pipeline import Parser
 
 
 class ParserPool:
     """Parsers lent to one borrower at a time; as many are kept as were ever out at once."""
 
-    def __init__(self, open_parser: Callable[[], SandboxedParser]) -> None:
+    def __init__(self, open_parser: Callable[[], Parser]) -> None:
         self._open = open_parser
-        self._idle: list[SandboxedParser] = []
+        self._idle: list[Parser] = []
         self._lock = threading.Lock()
         self._closed = False
 
     @contextmanager
-    def borrowed(self) -> Iterator[SandboxedParser]:
+    def borrowed(self) -> Iterator[Parser]:
         """A parser for one document or several."""
         with self._lock:
             parser = self._idle.pop() if self._idle else self._open()

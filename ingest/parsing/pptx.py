@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pptx
 from pptx.chart.chart import Chart
@@ -24,6 +24,7 @@ from core.documents import BlockKind, Parsed
 from ingest.parsing.assembly import Assembly, sensible_title, table_row
 from ingest.parsing.detection import PPTX
 from ingest.parsing.office_package import DAMAGE, damaged, vetted_package
+from ingest.parsing.pictures import PictureReader
 from ingest.parsing.xml_trees import xml_tree
 
 _TITLES = (PP_PLACEHOLDER.TITLE, PP_PLACEHOLDER.CENTER_TITLE, PP_PLACEHOLDER.VERTICAL_TITLE)
@@ -32,29 +33,33 @@ _RUNNING = (PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.SLIDE_NUM
 _LISTS = (PP_PLACEHOLDER.BODY, PP_PLACEHOLDER.OBJECT, PP_PLACEHOLDER.VERTICAL_BODY, PP_PLACEHOLDER.VERTICAL_OBJECT)
 _DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds"
 _DIAGRAM_DATA = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/diagramData"
+_BLIP = "{http://schemas.openxmlformats.org/drawingml/2006/main}blip"
 _GROUPS_DEEP = 50
 
 
 def parse_pptx(data: bytes) -> Parsed:
     """Slides in their order, hidden ones too, with `page` their number; a slide's title is a heading of level 2.
 
-    Shapes come in their order on the slide, groups and SmartArt opened; notes follow their slide. Pictures, macros
-    and linked files are left alone. Raises `UnreadableDocument`: "hostile", "encrypted", "malformed", "empty".
+    Shapes come in their order on the slide, groups and SmartArt opened, pictures with the text that is recognized in
+    them; notes follow their slide. Macros and linked files are left alone; `unread` tells of pictures that were not
+    looked at. Raises `UnreadableDocument`: "hostile", "encrypted", "malformed", "empty".
     """
     try:
         presentation = pptx.Presentation(io.BytesIO(vetted_package(data)))
-        assembly = Assembly()
+        assembly, pictures = Assembly(), PictureReader()
         for number, slide in enumerate(presentation.slides, start=1):
-            _SlideReader(assembly, number).read(slide)
+            _SlideReader(assembly, pictures, number).read(slide)
         title = sensible_title(presentation.core_properties.title or "")
     except (*DAMAGE, PythonPptxError, AttributeError, TypeError, IndexError) as error:
         raise damaged("PowerPoint presentation", "PowerPoint", error) from error
-    return assembly.parsed(PPTX, title=title or assembly.first_heading())
+    parsed = assembly.parsed(PPTX, title=title or assembly.first_heading())
+    return replace(parsed, unread=pictures.cause())
 
 
 @dataclass
 class _SlideReader:
     assembly: Assembly
+    pictures: PictureReader
     page: int
 
     def read(self, slide: Slide) -> None:
@@ -82,8 +87,10 @@ class _SlideReader:
                 self._shape(member, depth + 1)
         elif isinstance(shape, GraphicFrame):
             self._graphic(shape)
-        elif isinstance(shape, Shape):
-            self._text(shape.text_frame, is_list=placeholder in _LISTS, is_title=placeholder in _TITLES)
+        else:
+            if isinstance(shape, Shape):
+                self._text(shape.text_frame, is_list=placeholder in _LISTS, is_title=placeholder in _TITLES)
+            self._pictures(shape)
 
     def _graphic(self, frame: GraphicFrame) -> None:
         if frame.has_table:
@@ -106,6 +113,12 @@ class _SlideReader:
         # The lower and right parts of merged cells repeat nothing: they are empty or not shown.
         rows = [table_row(["" if cell.is_spanned else cell.text for cell in row.cells]) for row in table.rows]
         self._add(BlockKind.TABLE, "\n".join(row for row in rows if row))
+
+    def _pictures(self, shape: BaseShape) -> None:
+        for picture in shape._element.iter(_BLIP):
+            relation = shape.part.rels.get(picture.get(qn("r:embed"), ""))
+            if relation is not None and relation.reltype.endswith("/image") and not relation.is_external:
+                self.pictures.add_to(self.assembly, relation.target_part.blob, page=self.page)
 
     def _chart(self, chart: Chart) -> None:
         if chart.has_title and chart.chart_title.has_text_frame:

@@ -41,6 +41,14 @@ def paragraphs(lines: Sequence[ReadLine]) -> list[str]:
     return [_text(block) for block in _cut(list(lines), usual, _CUTS_DEEP)]
 
 
+def in_order(lines: Sequence[ReadLine]) -> list[ReadLine]:
+    """The lines as `paragraphs` orders them, each by itself."""
+    if not lines:
+        return []
+    usual = sorted(line.height for line in lines)[len(lines) // 2]
+    return [line for block in _cut(list(lines), usual, _CUTS_DEEP) for row in _rows(block) for line in row]
+
+
 def _cut(lines: list[ReadLine], usual: float, depth: int) -> Iterator[list[ReadLine]]:
     if depth == 0 or len(lines) == 1:
         yield lines
@@ -76,6 +84,11 @@ def _parts(
 
 
 def _text(lines: list[ReadLine]) -> str:
+    return "\n".join(" ".join(line.text for line in row) for row in _rows(lines))
+
+
+def _rows(lines: list[ReadLine]) -> list[list[ReadLine]]:
+    """The printed lines from the top, each from the left."""
     rows: list[list[ReadLine]] = []
     for line in sorted(lines, key=lambda line: line.top + line.bottom):
         above = rows[-1][-1] if rows else None
@@ -84,4 +97,4 @@ def _text(lines: list[ReadLine]) -> str:
             rows[-1].append(line)
         else:
             rows.append([line])
-    return "\n".join(" ".join(line.text for line in sorted(row, key=lambda line: line.left)) for row in rows)
+    return [sorted(row, key=lambda line: line.left) for row in rows]

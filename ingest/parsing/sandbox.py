@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,8 +17,9 @@ from types import TracebackType
 
 from core.documents import Parsed
 from core.errors import UnreadableDocument, Verdict
+from ingest.parsing.confinement import Confinement
 from ingest.parsing.limits import MIB, Limits
-from ingest.parsing.wire import LENGTHS, frame, read_reply
+from ingest.parsing.wire import LENGTHS, MORE_TIME, TOKEN_BYTES, frame, read_reply
 
 PARSERS = "ingest.parsing.formats:parse"
 
@@ -24,6 +27,11 @@ PARSERS = "ingest.parsing.formats:parse"
 _ENDS_CHILD: frozenset[Verdict] = frozenset(("timeout", "oom", "crash", "too_large"))
 # Numerical libraries start threads when they load, and the child may start none; each would reserve address space too.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+# How C and C++ end where memory is refused, if most of it was in use by then.
+_ABORTED = (-signal.SIGABRT, -signal.SIGTRAP, -signal.SIGILL, -signal.SIGSEGV, -signal.SIGBUS)
+_MUCH = 0.4
+# More than a document has, so that one that only asks for time is not waited for.
+_PICTURES = 10_000
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -51,6 +59,11 @@ class SandboxedParser:
         self.close()
 
     @property
+    def confinement(self) -> Confinement | None:
+        """What the kernel withholds from the child while one lives."""
+        return self._child.confinement if self._child else None
+
+    @property
     def process_id(self) -> int | None:
         """The child's process id while one lives."""
         return self._child.process.pid if self._child else None
@@ -67,10 +80,13 @@ class SandboxedParser:
                 f"The file has {len(data) / MIB:,.0f} MiB; at most {self._limits.input_bytes / MIB:,.0f} MiB are read. "
                 "Split it.",
             )
-        child = self._ready_child()
-        self._documents += 1
         try:
-            return read_reply(*child.ask(data, name, self._limits))
+            try:
+                return self._parsed(data, name)
+            except _OutOfTurn:
+                # An earlier document may have taken the child over; a new one has read none.
+                self.close()
+                return self._parsed(data, name)
         except UnreadableDocument as failure:
             if failure.verdict in _ENDS_CHILD:
                 self.close()
@@ -79,6 +95,11 @@ class SandboxedParser:
             # An interrupted exchange would leave this document's reply to the next one.
             self.close()
             raise
+
+    def _parsed(self, data: bytes, name: str) -> Parsed:
+        child = self._ready_child()
+        self._documents += 1
+        return read_reply(*child.ask(data, name, self._limits))
 
     def close(self) -> None:
         """End the child, if one lives, with everything it may have started."""
@@ -122,6 +143,8 @@ class _Child:
         finally:
             theirs.close()
             os.close(lifeline)
+        # While libraries load, the disk decides.
+        self._stillness = _Stillness(self.process.pid, limits.start_seconds)
         try:
             self._await_ready(limits)
         except BaseException:
@@ -130,54 +153,98 @@ class _Child:
 
     def _await_ready(self, limits: Limits) -> None:
         try:
-            self._receive(time.monotonic() + limits.start_seconds, limits)
+            header, _ = self._receive(time.monotonic() + limits.start_seconds, limits)
+            # Sent before any document could have a say in it.
+            self.confinement = Confinement(**json.loads(header))
         except (OSError, EOFError) as error:
             raise RuntimeError(
                 f"The parser process did not start within {limits.start_seconds:g} s; "
                 "`python -m ingest.parsing.formats` shows whether its libraries load."
             ) from error
 
-    def ask(self, data: bytes, name: str, limits: Limits) -> tuple[bytes, bytes]:
+    def ask(self, data: bytes, name: str, limits: Limits) -> tuple[bytearray, bytearray]:
         """Send one document and return the reply's header and body; raises `UnreadableDocument` if none comes."""
-        deadline = time.monotonic() + limits.seconds
+        began, allowed = time.monotonic(), limits.seconds
+        deadline = began + allowed
+        self._stillness = _Stillness(self.process.pid, limits.silence_seconds)
         try:
-            for piece in frame({"name": name}, data):
+            # Which a reply has to begin with: one that was written before the document was sent is not to it.
+            token = secrets.token_bytes(TOKEN_BYTES)
+            for piece in (token, *frame({"name": name}, data)):
                 self.socket.settimeout(max(0.001, deadline - time.monotonic()))
                 self.socket.sendall(piece)
-            return self._receive(deadline, limits)
+            for _ in range(_PICTURES):
+                if self._read(TOKEN_BYTES, deadline) != token:
+                    raise _OutOfTurn("crash", "The parser process answered out of turn; the document was not indexed.")
+                lengths = self._read(LENGTHS.size, deadline)
+                if lengths != MORE_TIME:
+                    return self._received(lengths, deadline, limits)
+                allowed = max(limits.picture_seconds, limits.seconds)
+                deadline = min(time.monotonic() + limits.seconds, began + allowed)
+            raise _failure("too_large", f"The document holds more than {_PICTURES:,} pictures of text")
+        except _Still as error:
+            what = f"Reading the document came to a halt and did nothing for {limits.silence_seconds:g} s"
+            raise _failure("timeout", what) from error
         except TimeoutError as error:
-            raise _failure("timeout", f"Reading the document took longer than {limits.seconds:g} s") from error
+            raise _failure("timeout", f"Reading the document took longer than {allowed:g} s") from error
         except (EOFError, ConnectionError) as error:
             raise self._cause_of_death(limits) from error
 
-    def _receive(self, deadline: float, limits: Limits) -> tuple[bytes, bytes]:
-        head_length, body_length = LENGTHS.unpack(self._read(LENGTHS.size, deadline))
+    def _receive(self, deadline: float, limits: Limits) -> tuple[bytearray, bytearray]:
+        return self._received(self._read(LENGTHS.size, deadline), deadline, limits)
+
+    def _received(self, lengths: bytearray, deadline: float, limits: Limits) -> tuple[bytearray, bytearray]:
+        head_length, body_length = LENGTHS.unpack(lengths)
         if head_length > limits.header_bytes or body_length > limits.body_bytes:
             raise _failure("too_large", "The parser answered with more than its limit")
         return self._read(head_length, deadline), self._read(body_length, deadline)
 
-    def _read(self, length: int, deadline: float) -> bytes:
-        pieces = bytearray()
-        while len(pieces) < length:
-            self.socket.settimeout(max(0.001, deadline - time.monotonic()))
-            piece = self.socket.recv(min(length - len(pieces), MIB))
-            if not piece:
+    def _read(self, length: int, deadline: float) -> bytearray:
+        data, filled = bytearray(length), 0
+        view = memoryview(data)
+        while filled < length:
+            left = deadline - time.monotonic()
+            self.socket.settimeout(max(0.001, min(left, self._stillness.step)))
+            try:
+                count = self.socket.recv_into(view[filled:])
+            except TimeoutError:
+                if left <= 0:
+                    raise
+                self._stillness.check()
+                continue
+            if not count:
                 raise EOFError("the parser process closed its socket")
-            pieces += piece
-        return bytes(pieces)
+            filled += count
+        return data
 
     def _cause_of_death(self, limits: Limits) -> UnreadableDocument:
         """Why the child ended without a reply, from how it ended."""
-        try:
-            status = self.process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
+        status, used_bytes = self._ended()
+        if status is None:
             return _failure("crash", "The parser process stopped answering")
+        if status in _ABORTED and used_bytes > limits.memory_bytes * _MUCH:
+            return _failure("oom", f"Reading the document needs more than {limits.memory_bytes // MIB} MiB of memory")
         if status in (-signal.SIGXCPU, -signal.SIGALRM):
             return _failure("timeout", f"Reading the document took longer than {limits.seconds:g} s")
         if status == -signal.SIGKILL:
             return _failure("oom", "The system killed the parser process, most likely for want of memory")
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return _failure("crash", f"The document crashed the parser process ({how})")
+
+    def _ended(self) -> tuple[int | None, int]:
+        """How the process ended (None: it has not), and the most memory that it held (0: that is not known)."""
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline:
+            # `Popen.wait` does not tell what it used.
+            process_id, status, used = os.wait4(self.process.pid, os.WNOHANG)
+            if process_id:
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+                # The kernel counts what the process was before it became the parser, which is this one: what is no
+                # more than that tells nothing of the parser.
+                own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                return self.process.returncode, used.ru_maxrss * 1024 if used.ru_maxrss > own else 0
+            time.sleep(0.005)
+        return None, 0
 
     def resident_bytes(self) -> int:
         """The memory that the child holds now; 0 if it is gone."""
@@ -195,6 +262,41 @@ class _Child:
         self.process.wait()
         self.socket.close()
         os.close(self._lifeline)
+
+
+class _OutOfTurn(UnreadableDocument):
+    """A reply that is none to the document that was sent."""
+
+
+class _Still(TimeoutError):
+    """The child does nothing at all."""
+
+
+class _Stillness:
+    """How long a process has not computed: a parser waits for nobody, so one that stands still is stuck.
+
+    It is the kernel that tells; nothing is believed that the process itself could say.
+    """
+
+    def __init__(self, process_id: int, seconds: float) -> None:
+        self._stat, self._seconds = Path(f"/proc/{process_id}/stat"), seconds
+        self._ticks, self._since = -1, time.monotonic()
+        self.step = min(1.0, seconds / 4)
+
+    def check(self) -> None:
+        """Raises `_Still` where the process has not computed for as long as it may not."""
+        try:
+            # proc(5): the state stands after the name, user and system time eleven and twelve fields on.
+            fields = self._stat.read_text("ascii", "replace").rpartition(")")[2].split()
+            state, ticks = fields[0], int(fields[11]) + int(fields[12])
+        except (OSError, ValueError, IndexError):
+            return
+        now = time.monotonic()
+        # One that waits for the processor (R) or for a disk (D) is kept from its work by others.
+        if ticks != self._ticks or state in "RD":
+            self._ticks, self._since = ticks, now
+        elif now - self._since >= self._seconds:
+            raise _Still
 
 
 def _failure(verdict: Verdict, what: str) -> UnreadableDocument:

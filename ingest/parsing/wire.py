@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, cast
+from typing import Any
 
 from core.documents import Attachment, Block, BlockKind, Parsed, clean_text
 from core.errors import VERDICTS, UnreadableDocument
 
 LENGTHS = struct.Struct(">QQ")
+BLOCK = struct.Struct(">BIIBI")
+"""A block: its kind's place in `_KINDS`, start, end, level and page, nought for none."""
+TOKEN_BYTES = 16
+"""Before a document's frame stands a token that nobody can guess, and before that of its reply the same one again."""
+MORE_TIME = LENGTHS.pack(0, 0)
+"""In place of a reply's lengths, none of which are nought: the parser begins another picture of text."""
+_REASON_CHARACTERS = 1_000
+_KINDS = tuple(BlockKind)
+# Two for each attachment there may be, and some: each takes a hundred times the memory of what says that it is there.
+_LISTS = 50_000
 
 
 def frame(header: dict[str, Any], body: bytes) -> tuple[bytes, bytes]:
@@ -24,16 +34,25 @@ def frame(header: dict[str, Any], body: bytes) -> tuple[bytes, bytes]:
 
 
 def parsed_frame(parsed: Parsed) -> tuple[bytes, bytes]:
-    """A parsed document as a message: its text and then its attachments are the body, all else the header."""
-    blocks = [[block.kind.value, block.start, block.end, block.level, block.page] for block in parsed.blocks]
+    """A parsed document as a message: its blocks, its text and its attachments are the body, all else the header."""
+    blocks = b"".join(
+        BLOCK.pack(_KINDS.index(block.kind), block.start, block.end, block.level or 0, block.page or 0)
+        for block in parsed.blocks
+    )
     header = {
         "title": parsed.title,
         "media_type": parsed.media_type,
         "metadata": parsed.metadata,
-        "blocks": blocks,
-        "attachments": [[attachment.name, len(attachment.data)] for attachment in parsed.attachments],
+        "unread": parsed.unread,
+        "blocks": len(parsed.blocks),
+        "attachments": [_attachment_fields(attachment) for attachment in parsed.attachments],
     }
-    return frame(header, b"".join((parsed.text.encode("utf-8"), *(one.data for one in parsed.attachments))))
+    return frame(header, b"".join((blocks, parsed.text.encode("utf-8"), *(one.data for one in parsed.attachments))))
+
+
+def _attachment_fields(attachment: Attachment) -> list[Any]:
+    refusal = attachment.refusal
+    return [attachment.name, len(attachment.data), *((refusal.verdict, refusal.reason) if refusal else ())]
 
 
 def failure_frame(failure: UnreadableDocument) -> tuple[bytes, bytes]:
@@ -41,64 +60,74 @@ def failure_frame(failure: UnreadableDocument) -> tuple[bytes, bytes]:
     return frame({"verdict": failure.verdict, "reason": failure.reason}, b"")
 
 
-def read_reply(head: bytes, body: bytes) -> Parsed:
+def read_reply(head: bytes | bytearray, body: bytes | bytearray) -> Parsed:
     """What the child answered.
 
     Raises `UnreadableDocument` if it answered so, and with the verdict "crash" if the answer is none that a parser
     gives: blocks that overlap or leave the text, text that is not clean, an unknown kind.
     """
     try:
+        if sum(map(head.count, (b"[", b"{"))) > _LISTS:
+            raise ValueError("more structure than an answer has")
         header = json.loads(head)
         if "verdict" in header:
-            raise _refusal(header)
-        attachments, text = _attachments(header["attachments"], body)
-        return _parsed(header, text.decode("utf-8"), attachments)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+            raise _refusal(header["verdict"], header["reason"])
+        # Views: a long answer is not copied more often than it has to be.
+        attachments, rest = _attachments(header["attachments"], memoryview(body))
+        blocks, text = _blocks(header["blocks"], rest)
+        return _parsed(header, blocks, str(text, "utf-8"), attachments)
+    except (ValueError, KeyError, struct.error, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise UnreadableDocument(
             "crash", f"The parser process answered nonsense ({type(error).__name__}); the document was not indexed."
         ) from error
 
 
-def _refusal(header: dict[str, Any]) -> UnreadableDocument:
-    verdict, reason = header["verdict"], header["reason"]
+def _refusal(verdict: Any, reason: Any) -> UnreadableDocument:
     if verdict not in VERDICTS or not isinstance(reason, str):
         raise ValueError("not a verdict")
-    return UnreadableDocument(verdict, clean_text(reason[:1_000]))
+    return UnreadableDocument(verdict, clean_text(reason[:_REASON_CHARACTERS]))
 
 
-def _attachments(fields: list[list[Any]], body: bytes) -> tuple[tuple[Attachment, ...], bytes]:
+def _attachments(fields: list[list[Any]], body: memoryview) -> tuple[tuple[Attachment, ...], memoryview]:
     """The attachments at the end of a body, and what stands before them."""
-    start = len(body) - sum(size for _, size in fields)
+    start = len(body) - sum(size for _, size, *_ in fields)
     text, at, attachments = body[:start], start, []
-    for name, size in fields:
+    for name, size, *refused in fields:
         if type(size) is not int or not 0 <= size <= len(body) - at or start < 0:
             raise ValueError("not the size of an attachment")
         # What is named here becomes a document's place, so it must not lead anywhere else.
         if name != clean_text(name) or any(step in ("", ".", "..") for step in name.split("/")):
             raise ValueError("not a name")
-        attachments.append(Attachment(name, body[at : at + size]))
+        attachments.append(Attachment(name, bytes(body[at : at + size]), _refusal(*refused) if refused else None))
         at += size
     if len({attachment.name for attachment in attachments}) < len(attachments):
         raise ValueError("a name stands for two attachments")
     return tuple(attachments), text
 
 
-def _parsed(header: dict[str, Any], text: str, attachments: tuple[Attachment, ...]) -> Parsed:
-    blocks = tuple(_block(*fields) for fields in header["blocks"])
+def _blocks(count: Any, rest: memoryview) -> tuple[tuple[Block, ...], memoryview]:
+    """The blocks at the beginning of a body, and what stands after them."""
+    if type(count) is not int or not 0 < count <= len(rest) // BLOCK.size:
+        raise ValueError("not a number of blocks")
+    packed = rest[: count * BLOCK.size]
+    blocks = tuple(
+        Block(_KINDS[kind], start, end, level or None, page or None)
+        for kind, start, end, level, page in BLOCK.iter_unpack(packed)
+    )
+    return blocks, rest[len(packed) :]
+
+
+def _parsed(
+    header: dict[str, Any], blocks: tuple[Block, ...], text: str, attachments: tuple[Attachment, ...]
+) -> Parsed:
     edges = [edge for block in blocks for edge in (block.start, block.end)]
     ascending = all(block.start < block.end for block in blocks) and edges == sorted(edges)
     title, media_type, metadata = header["title"], header["media_type"], header["metadata"]
+    unread = clean_text(header["unread"][:_REASON_CHARACTERS])
     words = [title, media_type, *metadata, *metadata.values()]
-    if not blocks or not ascending or edges[-1] > len(text) or not all(isinstance(word, str) for word in words):
+    if not ascending or edges[-1] > len(text) or not all(isinstance(word, str) for word in words):
         raise ValueError("not a parsed document")
     if text != clean_text(text) or title != clean_text(title):
         raise ValueError("text is not clean")
-    return Parsed(text, blocks, title, media_type, metadata, attachments)
-
-
-def _block(kind: str, start: object, end: object, level: object, page: object) -> Block:
-    if type(start) is not int or type(end) is not int or start < 0:
-        raise TypeError("not an offset")
-    if not all(number is None or (type(number) is int and number > 0) for number in (level, page)):
-        raise TypeError("not a level or a page")
-    return Block(BlockKind(kind), start, end, cast("int | None", level), cast("int | None", page))
+    metadata = {clean_text(name): clean_text(value) for name, value in metadata.items()}
+    return Parsed(text, blocks, title, media_type, metadata, attachments, unread)

@@ -7,7 +7,6 @@ descriptors, and `LIMITS` are the fields of `Limits` in JSON.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import importlib
 import json
@@ -15,20 +14,20 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from core.documents import Parsed
 from core.errors import UnreadableDocument
+from ingest.parsing.confinement import close_network, confine
 from ingest.parsing.damage import sign_of
-from ingest.parsing.limits import MIB, Limits
-from ingest.parsing.wire import LENGTHS, failure_frame, frame, parsed_frame
+from ingest.parsing.limits import ALARM_SECONDS, MIB, Limits
+from ingest.parsing.time_left import more_time_from
+from ingest.parsing.wire import BLOCK, LENGTHS, MORE_TIME, TOKEN_BYTES, failure_frame, frame, parsed_frame
 
-# From linux/fcntl.h, linux/sched.h and linux/prctl.h.
-_F_SETSIG = 10
-_CLONE_NEWNET = 0x40000000
-_CLONE_NEWUSER = 0x10000000
-_PR_SET_NO_NEW_PRIVS = 38
+_F_SETSIG = 10  # linux/fcntl.h
 
 _FORBIDDEN_EVENTS = (
     "socket.",
@@ -47,28 +46,30 @@ def main(arguments: list[str]) -> None:
     path, socket, lifeline, encoded = arguments
     limits = Limits(**json.loads(encoded))
     _die_with_parent(int(lifeline))
-    _close_network()
+    network = close_network()
     _bound(limits)
     module, _, function = path.partition(":")
     parse = getattr(importlib.import_module(module), function)
+    confinement = confine(network=network)
     sys.addaudithook(_refuse)
-    _write(int(socket), *frame({"ready": True}, b""))
+    _write(int(socket), *frame(asdict(confinement), b""))
     _serve(int(socket), parse, limits)
 
 
 def _serve(socket: int, parse: Callable[[bytes, str], Parsed], limits: Limits) -> None:
     while True:
-        lengths = _read(socket, LENGTHS.size)
-        if not lengths:
+        token = _read(socket, TOKEN_BYTES)
+        if not token:
             return
+        lengths = _read(socket, LENGTHS.size)
         head_length, body_length = LENGTHS.unpack(lengths)
         name = json.loads(_read(socket, head_length))["name"]
         data = bytes(_read(socket, body_length))
-        _start_clock(limits)
-        reply = _reply(parse, data, name, limits)
+        with more_time_from(_Clock(socket, bytes(token), limits).more):
+            reply = _reply(parse, data, name, limits)
         signal.setitimer(signal.ITIMER_REAL, 0)
         del data
-        _write(socket, *reply)
+        _write(socket, bytes(token), *reply)
 
 
 def _reply(parse: Callable[[bytes, str], Parsed], data: bytes, name: str, limits: Limits) -> tuple[bytes, bytes]:
@@ -78,7 +79,8 @@ def _reply(parse: Callable[[bytes, str], Parsed], data: bytes, name: str, limits
             raise _too_much(limits)
         reply = parsed_frame(parsed)
         attached = sum(len(attachment.data) for attachment in parsed.attachments)
-        if len(reply[1]) - attached > limits.text_bytes or attached > limits.input_bytes:
+        text = len(reply[1]) - attached - BLOCK.size * len(parsed.blocks)
+        if text > limits.text_bytes or attached > limits.input_bytes:
             raise _too_much(limits)
         if len(reply[0]) > limits.header_bytes:
             raise _too_much(limits)
@@ -115,14 +117,6 @@ def _die_with_parent(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _close_network() -> None:
-    """Move to a network namespace without interfaces where the kernel lets us; `_refuse` closes Python's own way."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if libc.unshare(_CLONE_NEWNET) != 0:
-        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
-
-
 def _bound(limits: Limits) -> None:
     bounds = {
         resource.RLIMIT_AS: limits.memory_bytes,
@@ -137,13 +131,26 @@ def _bound(limits: Limits) -> None:
         resource.setrlimit(what, (lowest, lowest))
 
 
-def _start_clock(limits: Limits) -> None:
-    """Give the next document its processor time, and end the process if the parent should fail to."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    used = usage.ru_utime + usage.ru_stime
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used + limits.seconds) + 1, hard))
-    signal.setitimer(signal.ITIMER_REAL, limits.seconds + 5)
+class _Clock:
+    """Gives one document its time, and ends the process if the parent should fail to."""
+
+    def __init__(self, socket: int, token: bytes, limits: Limits) -> None:
+        self._socket, self._token, self._limits = socket, token, limits
+        self._began = time.monotonic()
+        self._start(limits.seconds)
+
+    def more(self) -> None:
+        """Begin the time of a document anew, for a picture, as the parent does when it is told."""
+        left = self._began + max(self._limits.picture_seconds, self._limits.seconds) - time.monotonic()
+        _write(self._socket, self._token, MORE_TIME)
+        self._start(max(0.001, min(self._limits.seconds, left)))
+
+    def _start(self, seconds: float) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        used = usage.ru_utime + usage.ru_stime
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
+        signal.setitimer(signal.ITIMER_REAL, seconds + ALARM_SECONDS)
 
 
 def _refuse(event: str, _: tuple[Any, ...]) -> None:

@@ -24,7 +24,7 @@ from wiring.lifecycle import open_home
 
 STEPS: dict[str, tuple[Any, str]] = {
     "keep-bytes": (Blobs, "keep"),
-    "apply-access": (Ledger, "apply_access"),
+    "narrow-access": (Ledger, "narrow_access"),
     "stage": (Ledger, "stage"),
     "write-index": (IndexWriter, "publish"),
     "publish-generation": (IndexPublisher, "publish"),

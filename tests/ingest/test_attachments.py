@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 from organization import ANA, BEN, bring_in, counts, found
@@ -14,8 +17,8 @@ from core.attachments import carrier, placed_under
 from core.principals import Principal, parse_grantee
 from governance.access.rules import AccessLists, Decision
 from ingest import pipeline, single
-from ingest.ledger import Known, Ledger, Staged, no_fence
-from ingest.pipeline import Item
+from ingest.items import Item
+from ingest.ledger import Known, Ledger, Staged
 from ingest.sync import FolderRequest, plan_folder
 from wiring.home import Home
 
@@ -62,12 +65,37 @@ def test_attachments_are_documents_of_their_own_and_are_found_by_their_words(hom
     assert home.gate.text(ANA, document(home, "mail.eml/ferry.txt"))[1] == LETTER.strip()
 
 
+def test_the_members_of_an_archive_are_documents_that_its_readers_read(home: Home, folder: Path) -> None:
+    members = {"trips/berths.csv": TABLE.encode(), "mail.eml": mail(ferry_txt=LETTER), "locked.txt": b"secret"}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    # The flag of encryption, in the last member's two headers.
+    data = bytearray(packed.getvalue())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.rfind(signature) + flags] |= 1
+    (folder / "trips.zip").write_bytes(data)
+    (folder / "mail.eml").unlink()
+    (folder / "access.yaml").write_text('default: {allow: ["user:ana"]}\n')
+    first = bring_in(home, folder)
+    assert [(failure.external_id, failure.verdict) for failure in first.failures] == [
+        ("trips.zip/locked.txt", "encrypted")
+    ]
+    assert counts(first) == {"added": 5, "failed": 1}
+    inside = ["trips.zip/mail.eml", "trips.zip/mail.eml/ferry.txt", "trips.zip/trips/berths.csv"]
+    assert [name for name in readable(home, ANA) if "/" in name] == inside
+    assert readable(home, BEN) == []
+    second = bring_in(home, folder)
+    assert (counts(second), second.failures) == ({"unchanged": 5, "failed": 1}, first.failures)
+
+
 def test_a_second_run_changes_nothing_and_still_names_what_failed(home: Home, folder: Path) -> None:
-    (folder / "mail.eml").write_bytes(mail(berths_csv=TABLE, tune_py="import os\n"))
+    (folder / "mail.eml").write_bytes(mail(berths_csv=TABLE, tune_svg="<svg>a tune</svg>"))
     first = bring_in(home, folder)
     assert counts(first) == {"added": 3, "failed": 1}
     assert [(failure.external_id, failure.verdict) for failure in first.failures] == [
-        ("mail.eml/tune.py", "unsupported")
+        ("mail.eml/tune.svg", "unsupported")
     ]
     second = bring_in(home, folder)
     assert counts(second) == {"unchanged": 3, "failed": 1}
@@ -175,7 +203,9 @@ def test_a_job_brings_a_mail_in_with_what_it_carries_as_a_run_does(home: Home, f
         decision = Decision(AccessLists(frozenset(map(parse_grantee, grantees))), "test")
         item = Item("mail.eml", path.as_uri(), decision, path.read_bytes)
         with closing(home.ingestion.open_parser()) as parser:
-            single.bring_in(home.ingestion, parser, ledger, item, no_fence)
+            prepared = single.read_in(home.ingestion, parser, ledger, item)
+        if prepared is not None:
+            single.make_current(home.ingestion, ledger, [prepared])
 
     by_job("user:ana")
     assert readable(home, ANA) == ALL
@@ -185,11 +215,11 @@ def test_a_job_brings_a_mail_in_with_what_it_carries_as_a_run_does(home: Home, f
     assert {key: one.content_hash for key, one in known(home).items()} == {
         key: one.content_hash for key, one in before.items()
     }
-    (folder / "mail.eml").write_bytes(mail("The pier moved.", ferry_txt=LETTER, tune_py="import os\n"))
+    (folder / "mail.eml").write_bytes(mail("The pier moved.", ferry_txt=LETTER, tune_svg="<svg>a tune</svg>"))
     by_job("user:ben")
     assert readable(home, BEN) == ["mail.eml", "mail.eml/ferry.txt"]
     assert readable(home, ANA) == []
-    assert known(home)["mail.eml/tune.py"].failure_verdict == "unsupported"
+    assert known(home)["mail.eml/tune.svg"].failure_verdict == "unsupported"
 
 
 def test_an_interrupted_run_leaves_no_attachment_behind(
@@ -198,11 +228,11 @@ def test_an_interrupted_run_leaves_no_attachment_behind(
     monkeypatch.setattr(pipeline, "BATCH_CHUNKS", 1)
     publish, published = Ledger.publish, []
 
-    def interrupted(self: Ledger, staged: list[Staged], *also: object) -> list[int]:
+    def interrupted(self: Ledger, staged: list[Staged], **more: Any) -> list[int]:
         if len(published) == 1:
             raise KeyboardInterrupt
         published.append(staged)
-        return publish(self, staged)
+        return publish(self, staged, **more)
 
     monkeypatch.setattr(Ledger, "publish", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -195,6 +195,32 @@ def test_a_chunk_knows_the_page_on_which_it_begins() -> None:
     assert [piece.page for piece in chunks] == [1, 2, 3]
 
 
+def test_a_chunk_stands_on_one_page_but_for_headings_right_above_its_text() -> None:
+    assembly = Assembly()
+    for kind, text, page in [
+        (BlockKind.HEADING, "Quays", 1),
+        (BlockKind.PARAGRAPH, "The quay is long.", 1),
+        (BlockKind.PARAGRAPH, "It was built late.", 2),
+        (BlockKind.HEADING, "Cranes", 2),
+        (BlockKind.PARAGRAPH, "There are two cranes.", 3),
+    ]:
+        assembly.add(kind, text, level=1 if kind is BlockKind.HEADING else None, page=page)
+    parsed = assembly.parsed("application/pdf")
+
+    chunks = chunk(parsed, minilm_tokens, WINDOW)
+
+    assert [(piece.page, text) for piece, text in zip(chunks, spans(parsed, chunks), strict=True)] == [
+        (1, "Quays\n\nThe quay is long."),
+        (2, "It was built late.\n\nCranes"),
+        (3, "There are two cranes."),
+    ]
+    assert [piece.heading for piece in chunks] == [("Quays",), ("Quays",), ("Cranes",)]
+    above = Assembly()
+    above.add(BlockKind.HEADING, "Cranes", level=1, page=2)
+    above.add(BlockKind.PARAGRAPH, "There are two cranes.", page=3)
+    assert [piece.page for piece in chunk(above.parsed("application/pdf"), minilm_tokens, WINDOW)] == [3]
+
+
 def test_a_title_that_fills_the_window_is_refused() -> None:
     assembly = Assembly()
     assembly.add(BlockKind.PARAGRAPH, "Text.")

@@ -31,8 +31,8 @@ AFTER = {
 STEPS = [
     "keep-bytes:before:2",
     "keep-bytes:after:5",
-    "apply-access:before:1",
-    "apply-access:after:1",
+    "narrow-access:before:1",
+    "narrow-access:after:1",
     "stage:before:2",
     "stage:after:1",
     "write-index:before:1",

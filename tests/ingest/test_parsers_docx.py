@@ -1,4 +1,4 @@
-"""Word documents: the body in its order with the numbers Word shows; merged cells once; both dialects."""
+"""Word documents: the body in its order with the numbers Word shows; merged cells in each row; both dialects."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def contract() -> Document:
     return document
 
 
-def test_a_document_comes_out_in_its_order_with_merged_cells_once_and_no_running_header() -> None:
+def test_a_document_comes_out_in_its_order_with_merged_cells_in_each_row_and_no_running_header() -> None:
     parsed = parse_docx(saved(contract()))
 
     assert parsed.title == "Service contract"
@@ -75,7 +75,7 @@ def test_a_document_comes_out_in_its_order_with_merged_cells_once_and_no_running
         (HEADING, "Term"),
         (PARAGRAPH, "The contract runs for three years."),
         (ITEM, "Renewal"),
-        (TABLE, "Plan | Days | Note\nBasic | 20 | all\nSenior | 30 |"),
+        (TABLE, "Plan | Days | Note\nBasic | 20 | all\nSenior | 30 | all"),
         (HEADING, "Notice"),
         (CODE, "if notice:\n    end()"),
     ]
@@ -243,3 +243,94 @@ def test_damaged_xml_is_malformed(damage: Callable[[bytes], bytes]) -> None:
     with pytest.raises(UnreadableDocument) as failure:
         parse_docx(data)
     assert failure.value.verdict == "malformed"
+
+
+def test_a_chart_is_read_as_a_table_where_it_is_anchored() -> None:
+    document = docx.Document()
+    document.add_paragraph("Sales by quarter:")
+    chart = (
+        '<c:chartSpace xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart" '
+        'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"><c:chart>'
+        "<c:title><c:tx><c:rich><a:p><a:r><a:t>Sales</a:t></a:r></a:p></c:rich></c:tx></c:title><c:plotArea>"
+        "<c:barChart><c:ser><c:tx><c:strRef><c:strCache><c:pt idx='0'><c:v>North</c:v></c:pt></c:strCache></c:strRef>"
+        "</c:tx><c:cat><c:strRef><c:strCache><c:pt idx='0'><c:v>Q1</c:v></c:pt><c:pt idx='1'><c:v>Q2</c:v></c:pt>"
+        "</c:strCache></c:strRef></c:cat><c:val><c:numRef><c:numCache><c:pt idx='0'><c:v>4.30</c:v></c:pt>"
+        "<c:pt idx='1'><c:v>2.5</c:v></c:pt></c:numCache></c:numRef></c:val></c:ser></c:barChart></c:plotArea>"
+        "</c:chart></c:chartSpace>"
+    )
+    part = Part(PackURI("/word/charts/chart1.xml"), CT.DML_CHART, chart.encode(), document.part.package)
+    identity = document.part.relate_to(part, RT.CHART)
+    document.add_paragraph("").add_run()._r.append(
+        parse_xml(
+            f'<w:drawing {nsdecls("w", "r")}><c:chart xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart" '
+            f'r:id="{identity}"/></w:drawing>'
+        )
+    )
+    document.add_paragraph("That was all.")
+
+    assert texts(parse_docx(saved(document))) == [
+        (PARAGRAPH, "Sales by quarter:"),
+        (PARAGRAPH, "Sales"),
+        (TABLE, "| North\nQ1 | 4.3\nQ2 | 2.5"),
+        (PARAGRAPH, "That was all."),
+    ]
+
+
+def test_one_column_of_short_cells_is_a_table_and_one_with_headings_frames_text() -> None:
+    document = docx.Document()
+    for column in (("Harbours", "Bergen", "Genoa"), ("Mind the gap.",), ("Rules", "Nobody swims.")):
+        table = document.add_table(rows=len(column), cols=1)
+        for cell, text in zip(table.columns[0].cells, column, strict=True):
+            cell.text = text
+    table.cell(0, 0).paragraphs[0].style = document.styles["Heading 2"]
+    assert texts(parse_docx(saved(document))) == [
+        (TABLE, "Harbours\nBergen\nGenoa"),
+        (PARAGRAPH, "Mind the gap."),
+        (HEADING, "Rules"),
+        (PARAGRAPH, "Nobody swims."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("math", "shown"),
+    [
+        ("<m:sSup><m:e>{x}</m:e><m:sup>{2}</m:sup></m:sSup>{+1}", "x^2+1"),
+        ("<m:f><m:num>{a+b}</m:num><m:den>{2}</m:den></m:f>", "(a+b)/2"),
+        ("<m:f><m:fPr><m:type m:val='noBar'/></m:fPr><m:num>{n}</m:num><m:den>{k}</m:den></m:f>", "n¦k"),
+        ("<m:nary><m:naryPr><m:chr m:val='∑'/></m:naryPr><m:sub>{n=1}</m:sub><m:sup>{∞}</m:sup></m:nary>", "∑_(n=1)^∞"),
+        ("<m:nary><m:sub/><m:sup/><m:e>{x dx}</m:e></m:nary>", "∫ x dx"),
+        (
+            "<m:rad><m:deg/><m:e>{x}</m:e></m:rad>{=}<m:rad><m:deg>{3}</m:deg><m:e>{y}</m:e></m:rad>",
+            "√(x)=root(3) of (y)",
+        ),
+        ("<m:func><m:fName>{cos}</m:fName><m:e>{2x}</m:e></m:func>{+1}", "cos 2x+1"),
+        ("{a}<m:func><m:fName>{cos}</m:fName><m:e>{x}</m:e></m:func>", "a cos x"),
+        ("<m:sSup><m:e>{x}</m:e><m:sup>{k}</m:sup></m:sSup>{a}", "x^k a"),
+        ("<m:limLow><m:e>{lim}</m:e><m:lim>{n→∞}</m:lim></m:limLow>", "lim_(n→∞)"),
+        ("<m:sSubSup><m:e>{N}</m:e><m:sub>{s}</m:sub><m:sup>{H}</m:sup></m:sSubSup>", "N_s^H"),
+        (
+            "<m:m><m:mr><m:e>{a}</m:e><m:e>{b}</m:e></m:mr><m:mr><m:e>{c}</m:e><m:e>{d}</m:e></m:mr></m:m>",
+            "[a, b; c, d]",
+        ),
+        ("<m:d><m:dPr><m:begChr m:val='|'/><m:endChr m:val=''/></m:dPr><m:e>{x}</m:e></m:d>", "|x"),
+        ("<m:eqArr><m:e>{a=b}</m:e><m:e>{b=c}</m:e></m:eqArr>", "a=b; b=c"),
+    ],
+)
+def test_a_formula_says_on_one_line_what_stands_over_under_and_in_what(math: str, shown: str) -> None:
+    document = docx.Document()
+    paragraph = document.add_paragraph("Here: ")
+    runs = re.sub(r"{([^{}]*)}", r"<m:r><m:t>\1</m:t></m:r>", math)
+    names = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+    paragraph._p.append(parse_xml(f"<m:oMath {names}>{runs}</m:oMath>"))
+    assert parse_docx(saved(document)).text == f"Here: {shown}"
+
+
+def test_a_number_that_is_raised_behind_a_digit_is_no_more_of_it() -> None:
+    document = docx.Document()
+    paragraph = document.add_paragraph("10")
+    for text, raised in (("6", True), (" units on the 1", False), ("st", True), (" floor, 5 m", False), ("2", True)):
+        paragraph.add_run(text).font.superscript = raised
+    document.add_table(1, 2).cell(0, 0).paragraphs[0].add_run("10")
+    run = document.tables[0].cell(0, 0).paragraphs[0].add_run("-3")
+    run.font.superscript = True
+    assert parse_docx(saved(document)).text == "10^6 units on the 1st floor, 5 m2\n\n10^-3"

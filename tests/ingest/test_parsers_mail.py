@@ -9,7 +9,8 @@ import pytest
 
 from core.documents import BlockKind, Parsed
 from core.errors import UnreadableDocument
-from ingest.parsing import mail
+from ingest.parsing import containers
+from ingest.parsing.formats import parse
 from ingest.parsing.mail import parse_mail
 
 HEADING, PARAGRAPH = BlockKind.HEADING, BlockKind.PARAGRAPH
@@ -30,7 +31,7 @@ def message(subject: str = "Lunch", body: str | None = "See you\nat noon.\n\nAna
 
 
 def read(made: EmailMessage) -> Parsed:
-    return parse_mail(made.as_bytes())
+    return parse(made.as_bytes(), "mail.eml")
 
 
 def body_of(parsed: Parsed) -> list[str]:
@@ -121,14 +122,14 @@ def nested(deep: int) -> EmailMessage:
 def test_messages_within_messages_are_opened_so_deep_and_no_deeper() -> None:
     names = [one.name for one in read(nested(3)).attachments]
     assert names[-1] == "m.eml/m.eml/m.eml/x.pdf"
-    names = [one.name for one in read(nested(mail.DEEP + 1)).attachments]
-    assert max(name.count("/") for name in names) == mail.DEEP - 1
+    names = [one.name for one in read(nested(containers.DEPTH + 1)).attachments]
+    assert max(name.count("/") for name in names) == containers.DEPTH - 1
 
 
 def test_parts_count_over_all_messages_within(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "PARTS", 12)
+    monkeypatch.setattr(containers, "ENTRIES", 12)
     assert read(nested(3))
-    with pytest.raises(UnreadableDocument, match="parts") as failure:
+    with pytest.raises(UnreadableDocument, match="entries") as failure:
         read(nested(5))
     assert failure.value.verdict == "hostile"
 

@@ -25,7 +25,10 @@ NAMES = " ".join(
 
 
 def odf(body: str, *, manifest: str = "<manifest/>", title: str = "") -> bytes:
-    styles = '<style:style style:name="P1" style:parent-style-name="Title"/>'
+    styles = (
+        '<style:style style:name="P1" style:parent-style-name="Title"/>'
+        '<style:style style:name="P2" style:parent-style-name="Subtitle"/>'
+    )
     head = f"<office:automatic-styles>{styles}</office:automatic-styles>"
     content = f"<office:document-content {NAMES}>{head}<office:body>{body}</office:body></office:document-content>"
     meta = f'<meta xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>{title}</dc:title></meta>'
@@ -42,6 +45,97 @@ def cell(text: str, attributes: str = "") -> str:
 
 def row(*cells: str, attributes: str = "") -> str:
     return f"<table:table-row {attributes}>{''.join(cells)}</table:table-row>"
+
+
+def numbered(name: str, **levels: str) -> str:
+    made = (
+        f'<text:list-level-style-number text:level="{number}" {attributes}/>'
+        for number, attributes in enumerate(levels.values(), start=1)
+    )
+    return f'<text:list-style style:name="{name}">{"".join(made)}</text:list-style>'
+
+
+def item(text: str, inner: str = "") -> str:
+    return f"<text:list-item>{f'<text:p>{text}</text:p>' if text is not None else ''}{inner}</text:list-item>"
+
+
+def test_items_of_lists_bear_the_numbers_that_their_readers_see() -> None:
+    style = numbered(
+        "L1",
+        one='style:num-format="1" style:num-suffix="." text:start-value="3"',
+        two='style:num-format="a" style:num-suffix=")" text:display-levels="2"',
+    )
+    inner = f"<text:list>{item('inner')}{item('other')}</text:list>"
+    goes_on = f'<text:list text:style-name="L1" text:continue-numbering="true">{item("third")}</text:list>'
+    body = (
+        f'<office:text>{style}<text:list text:style-name="L1">{item("first", inner)}{item("")}</text:list>'
+        f"<text:p>Between.</text:p>{goes_on}"
+        f'<text:list text:style-name="L1">{item("anew")}</text:list><text:list text:style-name="L9">{item("bullet")}'
+        "</text:list></office:text>"
+    )
+    assert [text for _, text in blocks(parse_odt(odf(body)))] == [
+        "3. first",
+        "3.a) inner",
+        "3.b) other",
+        "Between.",
+        "5. third",
+        "3. anew",
+        "bullet",
+    ]
+
+
+def test_a_cell_that_spans_rows_stands_in_each() -> None:
+    covered = "<table:covered-table-cell/>"
+    rows = row(cell("Plan", 'table:number-rows-spanned="2"'), cell("20")) + row(covered, cell("30")) + row(cell("x"))
+    assert parse_ods(
+        odf(f'<office:spreadsheet><table:table table:name="S">{rows}</table:table></office:spreadsheet>')
+    ).text == ("S\n\nPlan | 20\nPlan | 30\nx")
+
+
+def test_a_subtitle_is_a_heading_below_the_title() -> None:
+    lines = '<text:p text:style-name="P1">Leave</text:p><text:p text:style-name="P2">In 2026</text:p>'
+    parsed = parse_odt(odf(f"<office:text>{lines}</office:text>"))
+    assert [(block.kind, block.level) for block in parsed.blocks] == [(HEADING, 1), (HEADING, 2)]
+
+
+def test_a_cell_shows_the_numbers_of_its_lists_its_tables_and_what_its_pictures_are_of() -> None:
+    style = numbered("L1", one='style:num-format="1" style:num-suffix="."')
+    steps = f'<text:list text:style-name="L1">{item("Ask")}{item("Wait")}</text:list>'
+    nested = f"<table:table>{row(cell('A'), cell('B'))}{row(cell('C'), cell('D'))}</table:table>"
+    svg = 'xmlns:svg="urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0"'
+    drawn = f"<text:p><draw:frame><draw:image/><svg:desc {svg}>The quay</svg:desc></draw:frame></text:p>"
+    cells = "".join(f"<table:table-cell>{inner}</table:table-cell>" for inner in (steps, nested, drawn))
+    rows = row(cell("Steps"), cell("Kinds"), cell("Place")) + row(cells)
+    assert parse_odt(odf(f"<office:text>{style}<table:table>{rows}</table:table></office:text>")).text == (
+        "Steps | Kinds | Place\n1. Ask 2. Wait | A B C D | The quay"
+    )
+
+
+def test_one_column_of_short_cells_is_a_table_and_one_of_long_ones_frames_text() -> None:
+    def column(*texts: str) -> list[tuple[BlockKind, str]]:
+        rows = "".join(row(cell(text)) for text in texts)
+        return blocks(parse_odt(odf(f"<office:text><table:table>{rows}</table:table></office:text>")))
+
+    assert column("Harbours", "Bergen", "Genoa") == [(TABLE, "Harbours\nBergen\nGenoa")]
+    assert column("Mind the gap.") == [(PARAGRAPH, "Mind the gap.")]
+    assert [kind for kind, _ in column("One", "word " * 60)] == [PARAGRAPH, PARAGRAPH]
+
+
+def test_what_a_picture_shows_is_told_in_its_place() -> None:
+    picture = '<draw:frame><draw:image/><svg:desc xmlns:svg="urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0">'
+    shown = f"<text:p>Before{picture}A crane</svg:desc></draw:frame></text:p>"
+    body = f"<office:text>{shown}<text:p>After</text:p></office:text>"
+    assert parse_odt(odf(body)).text == "Before\n\nA crane\n\nAfter"
+
+
+def test_a_slide_without_a_title_is_headed_by_the_name_that_it_was_given() -> None:
+    slides = "".join(
+        f'<draw:page draw:name="{name}"><draw:frame><draw:text-box><text:p>Body</text:p></draw:text-box></draw:frame>'
+        "</draw:page>"
+        for name in ("Outlook", "page2")
+    )
+    parsed = parse_odp(odf(f"<office:presentation>{slides}</office:presentation>"))
+    assert blocks(parsed) == [(HEADING, "Outlook"), (PARAGRAPH, "Body"), (PARAGRAPH, "Body")]
 
 
 def test_a_text_comes_out_in_its_order_without_what_was_deleted_or_commented() -> None:

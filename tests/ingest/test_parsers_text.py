@@ -76,6 +76,35 @@ def test_markdown_becomes_text_without_marks() -> None:
     assert [block.level for block in parsed.blocks if block.kind is HEADING] == [1, 2]
 
 
+def test_a_cell_that_spans_rows_stands_in_each_and_columns_keep_their_places() -> None:
+    page = (
+        "<table><tr><th>Year<th colspan=2>Sales<th>Note<tr><td rowspan=3>2025<td>4<td>5<td rowspan=999999999>ok"
+        "<tr><td>6<td>7<tr><td colspan=999999999>8</table>"
+    )
+    expected = "Year | Sales |  | Note\n2025 | 4 | 5 | ok\n2025 | 6 | 7 | ok\n2025 | 8"
+    assert parse_html(page.encode()).text.startswith(expected)
+
+
+def test_a_number_that_is_raised_behind_a_digit_is_no_more_of_it() -> None:
+    page = "<html><body><p>10<sup>6</sup> on the 1<sup>st</sup> of 5 m<sup>2</sup><table><tr><td>10<sup>-3</sup><td>b"
+    assert parse_html(page.encode()).text == "10^6 on the 1st of 5 m2\n\n10^-3 | b"
+
+
+def test_headings_over_columns_and_numbers_within_cells_belong_to_the_table() -> None:
+    head = "<table><tr><td><h2>Plan</h2><td><h2>Steps</h2></tr>"
+    steps = "<td><ol start=3><li>Ask<li>Wait<ul><li>long</ul></ol></td>"
+    parsed = parse_html(f"<html><body>{head}<tr><td>Basic{steps}</tr></table>".encode())
+    assert parsed.text == "Plan | Steps\nBasic | 3. Ask 4. Wait long"
+    framed = parse_html(f"<html><body>{head}<tr><td>Basic<td><h3>Inner</h3>words</tr></table>".encode())
+    assert BlockKind.TABLE not in {block.kind for block in framed.blocks}
+
+
+def test_a_table_with_heads_may_hold_another_in_a_cell() -> None:
+    inner = "<table><tr><td>Short<td>Long</table>"
+    page = f"<table><tr><th>Action<th>How<tr><td>Quack<td>{inner}</table><table><tr><td>{inner}</table>"
+    assert parse_html(page.encode()).text == "Action | How\nQuack | Short Long\n\nShort | Long"
+
+
 @pytest.mark.parametrize(
     ("front", "title"),
     [
@@ -120,7 +149,7 @@ def test_html_becomes_what_a_reader_sees() -> None:
         (ITEM, "4. Fourth"),
         (CODE, "a\n  b"),
         (PARAGRAPH, "Rates"),
-        (TABLE, "City | Rate\nRome | 90 €\n95 €"),
+        (TABLE, "City | Rate\nRome | 90 €\nRome | 95 €"),
         (HEADING, "In a layout table"),
         (PARAGRAPH, "Framed."),
     ]

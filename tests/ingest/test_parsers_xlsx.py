@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
+import zipfile
 
 import openpyxl
 import pytest
 from archives import rewritten, with_member
+from openpyxl.chart import BarChart, Reference
+from openpyxl.comments import Comment
 from openpyxl.workbook import Workbook
 
 from core.documents import BlockKind, Parsed
@@ -98,6 +102,8 @@ def test_sheets_become_headings_and_each_run_of_rows_a_table_below_its_caption()
         (0.5, "# ?/?", "0.5"),
         (True, "General", "TRUE"),
         (datetime.datetime(2026, 3, 1), "dd.mm.yyyy", "2026-03-01"),  # noqa: DTZ001 - a sheet's times have no zone
+        (datetime.datetime(2026, 3, 1), "yyyy-mm-dd h:mm:ss", "2026-03-01 00:00:00"),  # noqa: DTZ001 - as above
+        (datetime.datetime(2026, 3, 1), '[$-409]dd "hours" mmm', "2026-03-01"),  # noqa: DTZ001 - as above
         (datetime.datetime(2026, 3, 1, 14, 30), "General", "2026-03-01 14:30"),  # noqa: DTZ001 - as above
         (datetime.date(2026, 3, 1), "dd.mm.yyyy", "2026-03-01"),
         (datetime.time(8, 0), "hh:mm", "08:00"),
@@ -116,6 +122,55 @@ def test_formats_reach_the_text_through_a_saved_file() -> None:
     sheet["B2"].number_format = '#,##0.00 "EUR"'
     sheet["C2"].number_format = "0%"
     assert "Desk | 1,299.90 EUR | 40% | 2024-02-29" in parse_xlsx(saved(workbook)).text
+
+
+def test_charts_and_comments_of_a_sheet_follow_its_tables() -> None:
+    workbook = workbook_of(("Year", "Ducks"), (2024, 310), (2025, 280), title="Ponds")
+    sheet = workbook.worksheets[0]
+    sheet["B2"].comment = Comment("Counted twice?", "Jane Editor")
+    for name, state in (("Chart", "visible"), ("Hidden", "hidden")):
+        chart = BarChart()
+        chart.title = "Ducks by year"
+        chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=3), titles_from_data=True)
+        drawn_on = workbook.create_chartsheet(name)
+        drawn_on.add_chart(chart)
+        drawn_on.sheet_state = state
+
+    # openpyxl writes no values into a chart, where Excel keeps those that it drew.
+    drawn = b"<c:numCache><c:pt idx='0'><c:v>310</c:v></c:pt><c:pt idx='1'><c:v>280</c:v></c:pt></c:numCache>"
+    data = rewritten(
+        saved(workbook),
+        lambda name, part: (
+            re.sub(rb"(<(?:c:)?numRef>.*?</(?:c:)?f>)", rb"\1" + drawn.replace(b"c:", b""), part, flags=re.S)
+            if name.startswith("xl/charts/")
+            else part
+        ),
+    )
+    assert texts(parse_xlsx(data)) == [
+        (HEADING, "Ponds"),
+        (TABLE, "Year | Ducks\n2024 | 310\n2025 | 280"),
+        (BlockKind.LIST_ITEM, "Comment on B2 (Jane Editor): Counted twice?"),
+        (HEADING, "Chart"),
+        (PARAGRAPH, "Ducks by year"),
+        (TABLE, "| 310\n | 280"),
+    ]
+
+
+def test_a_thread_of_comments_has_its_people_and_is_read_once() -> None:
+    workbook = workbook_of(("Ducks",), (310,))
+    workbook.worksheets[0]["A2"].comment = Comment("[Threaded comment] Your version of Excel", "tc={1}")
+    data = saved(workbook)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        rels = archive.read("xl/worksheets/_rels/sheet1.xml.rels").decode()
+    relation = (
+        '<Relationship Id="t1" Type="http://x/threadedComment" Target="../threadedComments/threadedComment1.xml"/>'
+    )
+    data = with_member(data, "xl/worksheets/_rels/sheet1.xml.rels", rels.replace("</Rel", f"{relation}</Rel", 1))
+    comment = '<threadedComment ref="A2" dT="2026-06-18T17:12" personId="p"><text>So few?</text></threadedComment>'
+    thread = f"<ThreadedComments>{comment}</ThreadedComments>"
+    data = with_member(data, "xl/threadedComments/threadedComment1.xml", thread)
+    data = with_member(data, "xl/persons/person.xml", '<personList><person displayName="Ana" id="p"/></personList>')
+    assert parse_xlsx(data).text.endswith("310\n\nComment on A2 (Ana, 2026-06-18): So few?")
 
 
 def test_hidden_sheets_are_not_read() -> None:
