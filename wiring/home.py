@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import sqlalchemy as sa
 
 from catalog.blobs import Blobs
 from catalog.database import Catalog, open_engine, sqlite_url
-from catalog.job_queue import JobQueue
-from core.errors import WrongUsage
+from catalog.job_queue import JobQueue, NewJob
+from core.errors import FootnoteError, IndexDamaged, WrongUsage
+from core.logs import json_log
 from core.settings import Settings
 from generation.answerer import Answerer
 from generation.batch.running import BatchRunner
@@ -32,6 +34,7 @@ from governance.conversations import Conversations
 from governance.disclosure import Disclosure
 from governance.doors import Gate
 from governance.feedback import Feedback
+from governance.near_duplicates import NearDuplicates
 from governance.safety.guard import Guard
 from governance.safety.harm import load_harm_probe
 from governance.sealing import Sealing
@@ -41,17 +44,35 @@ from inference.encoder import Encoder
 from inference.hashing import HashingEncoder
 from inference.language import detect
 from inference.remembering import RememberingEncoder
-from inference.vllm import VllmChat
 from ingest.arrivals import Arrivals
+from ingest.captions import CaptioningParser
+from ingest.connections import Connection, Connections
+from ingest.connectors.protocol import Connector
 from ingest.indexing import IndexPublisher
+from ingest.moving import Mover
+from ingest.parsing.conversion import ConvertingParser
 from ingest.parsing.limits import Limits
 from ingest.parsing.pool import ParserPool
 from ingest.parsing.sandbox import SandboxedParser
-from ingest.pipeline import Ingestion
-from retrieval.index import IndexReader, IndexWriter
+from ingest.pipeline import Ingestion, Parser
+from retrieval.diversity import SCORES_ALIKE, Diversity
+from retrieval.engines.protocol import IndexReading, IndexWriting
+from retrieval.engines.switching import Place, SwitchingReader, SwitchingWriter
+from retrieval.facets import DocumentFacets
+from retrieval.neighbours import Neighbours
 from retrieval.ranking import Ranker
-from retrieval.search import RecordedSearch, Searcher
+from retrieval.recency import Recency
+from retrieval.recorded import RecordedSearch
+from retrieval.search import Searcher
+from retrieval.standing_in import SteadyReader
+from wiring.connector_pool import ConnectorPool
+from wiring.connectors import Means, checked_settings, kind_of
+from wiring.credentials import read_secret
+from wiring.engines import Engines
 from wiring.layout import Layout
+
+if TYPE_CHECKING:
+    from inference.vllm import VllmChat
 
 
 class Home:
@@ -76,6 +97,10 @@ class Home:
             model.close()
         if parsers := self.__dict__.get("parsers"):
             parsers.close()
+        if connectors := self.__dict__.get("connectors"):
+            connectors.close()
+        if engines := self.__dict__.get("engines"):
+            engines.close()
         self.catalog.engine.dispose()
 
     @property
@@ -117,8 +142,27 @@ class Home:
         return Arrivals(self.catalog, self.jobs)
 
     @cached_property
+    def connections(self) -> Connections:
+        return Connections(self.catalog)
+
+    @cached_property
+    def connectors(self) -> ConnectorPool:
+        return ConnectorPool(self._open_connector)
+
+    def _open_connector(self, connection: Connection) -> Connector:
+        kind = kind_of(connection.kind)
+        settings = kind.settings.model_validate(checked_settings(connection.kind, connection.settings))
+        secret = read_secret(connection.secret, self.layout.secrets)
+        cache = self.layout.source_caches / str(connection.source_id)
+        return kind.open(settings, secret, Means(self.settings.max_document_bytes, cache))
+
+    @cached_property
     def gate(self) -> Gate:
         return Gate(self.catalog, self.settings.redaction)
+
+    @property
+    def near_duplicates(self) -> NearDuplicates:
+        return NearDuplicates(self.catalog, self.settings.redaction)
 
     @cached_property
     def readable(self) -> ReadableRows:
@@ -134,16 +178,58 @@ class Home:
         return RememberingEncoder(load_default_encoder(self.settings.encoder_threads))
 
     @cached_property
-    def index_reader(self) -> IndexReader:
-        return IndexReader(self.layout.index)
+    def engines(self) -> Engines:
+        return Engines(self.settings, self.layout)
 
     @cached_property
-    def index_writer(self) -> IndexWriter:
-        return IndexWriter(self.layout.index, self.encoder.fingerprint, self.encoder.dimension)
+    def index_reader(self) -> IndexReading:
+        return SwitchingReader(self.engines.signpost, self.engines.reader)
+
+    @cached_property
+    def steady_reader(self) -> SteadyReader:
+        """What questions are answered from: the index, or the catalog while the index is damaged."""
+        encoder = self.encoder
+        return SteadyReader(
+            self.index_reader, self.publisher, encoder.fingerprint, encoder.dimension, self._have_index_repaired
+        )
+
+    def _have_index_repaired(self, damage: IndexDamaged) -> None:
+        """Queue the upkeep that builds the index anew; whatever happens, the question that met the damage goes on."""
+        log = json_log(self.settings.log_level)
+        log.error("index damaged", cause=str(damage))
+        try:
+            self.jobs.enqueue([NewJob("upkeep", "upkeep", "home", once_key="upkeep")])
+        except FootnoteError as error:
+            log.error("no upkeep queued", error=type(error).__name__)
+
+    @cached_property
+    def index_writer(self) -> IndexWriting:
+        return SwitchingWriter(self.engines.signpost, self._index_writer_at, self.engines.remove)
+
+    def _index_writer_at(self, place: Place) -> IndexWriting:
+        return self.engines.writer(place, self.encoder.fingerprint, self.encoder.dimension)
+
+    @property
+    def mover(self) -> Mover:
+        engines = self.engines
+        return Mover(self.publisher, engines.signpost, engines.reader, self._index_writer_at, engines.remove)
 
     @cached_property
     def searcher(self) -> Searcher:
-        return Searcher(self.catalog, self.readable, Ranker(self.index_reader, self.encoder), self.gate)
+        chosen = self.settings
+        return Searcher(
+            self.catalog,
+            self.readable,
+            Ranker(self.steady_reader, self.encoder),
+            self.gate,
+            self.facets,
+            Recency(timedelta(days=chosen.recency_half_life_days)) if chosen.recency_half_life_days else None,
+            _diversity(chosen.passages_per_document),
+        )
+
+    @cached_property
+    def facets(self) -> DocumentFacets:
+        return DocumentFacets(self.catalog)
 
     @cached_property
     def search(self) -> RecordedSearch:
@@ -152,14 +238,21 @@ class Home:
     @cached_property
     def ask(self) -> AskService:
         return AskService(
-            self.searcher,
+            # Answers are looked for where the question fits best, see docs/decisions/context.md.
+            replace(self.searcher, diversity=_diversity(self.settings.answer_passages_per_document)),
             self.gate,
             self.answerer,
             self.encoder,
             self.audit,
             self.guard,
             self.settings.answer_passages,
+            neighbours=self._neighbours,
         )
+
+    @property
+    def _neighbours(self) -> Neighbours | None:
+        of_best = self.settings.context_neighbours
+        return Neighbours(self.catalog, self.gate, of_best) if of_best else None
 
     @cached_property
     def guard(self) -> Guard:
@@ -172,6 +265,9 @@ class Home:
         chosen = self.settings
         urls = _server_urls(chosen.vllm_urls)
         if urls:
+            # Imported here because its HTTP client takes a tenth of what every command takes to start.
+            from inference.vllm import VllmChat
+
             key = chosen.vllm_api_key.get_secret_value() if chosen.vllm_api_key else None
             return VllmChat(urls, key, chosen.vllm_model)
         if chosen.transformers_model:
@@ -184,6 +280,10 @@ class Home:
     @property
     def vllm(self) -> VllmChat | None:
         """The client of the vLLM servers, where these write the answers."""
+        if not self.settings.vllm_urls:
+            return None
+        from inference.vllm import VllmChat
+
         return self.chat_model if isinstance(self.chat_model, VllmChat) else None
 
     @cached_property
@@ -240,8 +340,10 @@ class Home:
         """Load what the first question would otherwise wait for: encoder, language detector, index, a local model."""
         _ = self.chat_model
         self.encoder.encode_query("warm")
+        self.encoder.encode(["warm"])
         detect("Is everything loaded?")
-        self.index_reader.snapshot()
+        self.steady_reader.snapshot()
+        threading.Thread(target=self.index_reader.check_remembered, name="footnote-index-check", daemon=True).start()
 
     @cached_property
     def disclosure(self) -> Disclosure:
@@ -267,15 +369,31 @@ class Home:
     def parsers(self) -> ParserPool:
         return ParserPool(self.open_parser)
 
-    def open_parser(self) -> SandboxedParser:
-        """A parser process of one's own, to be closed."""
-        return SandboxedParser(
-            Limits(
-                seconds=self.settings.parser_timeout_s,
-                memory_bytes=self.settings.parser_memory_bytes,
-                input_bytes=self.settings.max_document_bytes,
-            )
+    def open_parser(self) -> Parser:
+        """A parser process of one's own, to be closed; with a vision model beside it where one is configured."""
+        limits = Limits(
+            seconds=self.settings.parser_timeout_s,
+            picture_seconds=self.settings.parser_pictures_timeout_s,
+            memory_bytes=self.settings.parser_memory_bytes,
+            input_bytes=self.settings.max_document_bytes,
         )
+        parser = ConvertingParser(SandboxedParser(limits), self.settings.office_converter, limits.input_bytes)
+        if not self.settings.vision_url:
+            return parser
+        from inference.vllm.vision import VisionModel
+
+        key = self.settings.vision_api_key
+        model = VisionModel(
+            self.settings.vision_url,
+            self.settings.vision_model,
+            self.settings.vision_timeout_s,
+            key.get_secret_value() if key else None,
+        )
+        return CaptioningParser(parser, model.describe, model.model)
+
+
+def _diversity(passages_per_document: int) -> Diversity | None:
+    return Diversity(passages_per_document, SCORES_ALIKE) if passages_per_document else None
 
 
 def _server_urls(listed: str) -> list[str]:

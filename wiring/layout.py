@@ -54,6 +54,16 @@ class Layout:
         return self.folder / "batches"
 
     @property
+    def secrets(self) -> Path:
+        """Credentials of sources, put here by the operator; nothing of ours writes into it."""
+        return self.folder / "secrets"
+
+    @property
+    def source_caches(self) -> Path:
+        """What connectors keep to be faster, such as a repository; it can be deleted at any time."""
+        return self.folder / "sources"
+
+    @property
     def lock(self) -> Path:
         return self.folder / "writer.lock"
 

@@ -13,6 +13,7 @@ from core.errors import Conflict
 from core.settings import Settings
 from governance.audit import Kind, create_schema, new_audit_id
 from governance.identity import ADMINISTRATOR, ADMINISTRATOR_SCOPES, create_key
+from ingest.signing import sign_stored_texts
 from ingest.tagging import tag_stored_texts
 from wiring.home import Home
 from wiring.layout import Layout, create_folder, require_home, write_marker
@@ -66,6 +67,7 @@ def upgrade_home(settings: Settings) -> int:
             schema.migrate(home.catalog.engine)
             home.audit.append(Kind.ADMIN, None, {"action": "upgrade"}, new_audit_id())
             tag_stored_texts(home.catalog)
+            sign_stored_texts(home.catalog)
             embedded = home.publisher.embed_missing()
             home.publisher.rebuild()
             write_marker(home.layout)

@@ -45,7 +45,7 @@ def _work(home: Home, stop: threading.Event) -> None:
     log = json_log(home.settings.log_level)
     while not stop.is_set():
         with outlived(log, "no job claimed"):
-            if run_next(home, QUEUES):
+            if run_next(home, QUEUES, lambda: not stop.is_set()):
                 continue
         stop.wait(_LOOK_SECONDS)
 

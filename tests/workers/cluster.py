@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,6 +101,18 @@ class Workers:
     def holders(self) -> list[int]:
         """The processes that have a job in hand."""
         return [int(job.worker.split(":")[1]) for job in self.jobs("running") if job.worker]
+
+    def family(self, process: subprocess.Popen[bytes]) -> list[int]:
+        """The process ids of a worker and everything it has started."""
+        return [process.pid, *_children(process.pid)]
+
+    def limit_files(self, limit: int) -> None:
+        """Let no file grow over so many bytes under the hands of any worker, as on a full disk."""
+        for process in self.processes:
+            for pid in self.family(process):
+                # A parser process writes nothing, and it may be that nobody may change its limits.
+                with suppress(ProcessLookupError, PermissionError):
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
     def open_gate(self) -> None:
         self.gate.unlink()

@@ -3,6 +3,7 @@
     held_worker.py GATE ARGUMENT...
 
 It is told that somebody waits by the process id in GATE.reached. A text with the word `deadly` ends the process.
+FOOTNOTE_TEST_CLOCK_S moves the process's clock.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from apps.cli.main import run
 from inference.hashing import HashingEncoder
+
+SHIFT_S = int(os.environ.pop("FOOTNOTE_TEST_CLOCK_S", "0"))
+if SHIFT_S:
+    real_time = time.time
+    time.time = lambda: real_time() + SHIFT_S  # type: ignore[assignment]
 
 GATE = Path(sys.argv.pop(1))
 encode = HashingEncoder.encode

@@ -36,8 +36,8 @@ from core.principals import parse_grantee, parse_principal
 from governance.access.rules import AccessLists
 from governance.identity import ADMINISTRATOR
 from inference.hashing import HashingEncoder
-from ingest import standing
 from ingest.arrivals import take_off
+from ingest.connectors import local_folder
 from ingest.indexing import IndexPublisher
 from ingest.parsing.sandbox import SandboxedParser
 from ingest.sources import SourceRequest
@@ -210,14 +210,14 @@ def test_a_source_removed_while_it_is_synced_brings_nothing_in_any_more(
     work: Work, home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync = add(work, folder)
-    hash_of = standing.content_hash
+    hash_of = local_folder.content_hash
 
     def removed_meanwhile(data: bytes) -> str:
         monkeypatch.undo()
         work.remove_source("folder", keep_documents=False)
         return hash_of(data)
 
-    monkeypatch.setattr(standing, "content_hash", removed_meanwhile)
+    monkeypatch.setattr(local_folder, "content_hash", removed_meanwhile)
     do_all(home)
 
     assert (readable(home), home.arrivals.waiting("folder")) == ({}, set())
@@ -389,7 +389,7 @@ def test_who_holds_the_writer_lock_tells_no_document(work: Work, home: Home, mon
     work.upload_later("uploads", "merger-canary.md", b"# Merger\n\nAbout leave.\n", FOR_ANA)
     do_all(home)
 
-    assert any("publishing a document" in one for one in told)
+    assert any("publishing documents" in one for one in told)
     assert "canary" not in str(told)
 
 
@@ -570,19 +570,43 @@ def test_neither_a_full_disk_nor_a_bug_ends_the_threads_that_do_the_jobs(
 
 
 @on_sqlite
-def test_a_job_whose_end_cannot_be_noted_is_left_to_the_sweep(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("complete", "give_back"):
-        failing_first(monkeypatch, name, LimitExceeded("full"))
+def test_a_job_whose_end_cannot_be_noted_for_a_lease_is_left_to_the_sweep(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.run._NOTED_AGAIN_SECONDS", 0.01)
+    monkeypatch.setitem(home.__dict__, "jobs", replace(home.jobs, lease=timedelta(seconds=0.3)))
+    asked = failing_first(monkeypatch, "complete", *[LimitExceeded("full")] * 1000)
     [job_id] = home.jobs.enqueue([NewJob("upkeep", "upkeep", "home")])
 
     assert run_next(home, QUEUES)
 
+    assert len(asked) > 1
     assert find_job(home.catalog, job_id).state == "running"
+    monkeypatch.undo()
     end_lease(home)
     assert home.jobs.sweep() == [job_id]
     end_pauses(home)
     do_all(home)
     assert find_job(home.catalog, job_id).state == "done"
+
+
+@on_sqlite
+def test_a_catalog_that_was_away_for_a_moment_costs_a_job_no_attempt(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.run._NOTED_AGAIN_SECONDS", 0.01)
+    failing_first(monkeypatch, "give_back", Transient("away"), Transient("away"))
+    monkeypatch.setitem(JOB_FUNCTIONS, "upkeep", lambda _home, _job: raised(Transient("the catalog is away")))
+    [job_id] = home.jobs.enqueue([NewJob("upkeep", "upkeep", "home")])
+
+    assert run_next(home, QUEUES)
+
+    view = find_job(home.catalog, job_id)
+    assert (view.state, view.attempts, view.cause) == ("queued", 0, "the catalog is away")
+
+
+def raised(error: Exception) -> None:
+    raise error
 
 
 @on_sqlite
@@ -598,13 +622,13 @@ def test_signs_of_life_go_on_after_one_that_could_not_be_written(home: Home, mon
 
 
 def test_a_long_job_keeps_its_lease_by_signs_of_life(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = replace(home.jobs, lease=timedelta(seconds=1.5))
+    short = replace(home.jobs, lease=timedelta(seconds=3))
     monkeypatch.setitem(home.__dict__, "jobs", short)
     swept: list[list[str]] = []
 
     def long(_home: Home, _job: ClaimedJob) -> None:
         for _ in range(6):
-            time.sleep(0.5)
+            time.sleep(0.8)
             swept.append(short.sweep())
 
     monkeypatch.setitem(JOB_FUNCTIONS, "upkeep", long)
@@ -613,6 +637,24 @@ def test_a_long_job_keeps_its_lease_by_signs_of_life(home: Home, monkeypatch: py
 
     assert find_job(home.catalog, job_id).state == "done"
     assert not any(swept)
+
+
+def test_who_is_busy_for_long_takes_jobs_from_the_lost_meanwhile(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep of its own process waits its turn behind the job."""
+    monkeypatch.setitem(home.__dict__, "jobs", replace(home.jobs, lease=timedelta(seconds=0.6)))
+    [lost] = home.jobs.enqueue([NewJob("upkeep", "upkeep", "lost")])
+    claimed(home)
+    home.jobs.enqueue([NewJob("upkeep", "upkeep", "home")])
+    recovered: list[bool] = []
+
+    def busy(_home: Home, _job: ClaimedJob) -> None:
+        wait(lambda: find_job(home.catalog, lost).state == "queued")
+        recovered.append(True)
+
+    monkeypatch.setitem(JOB_FUNCTIONS, "upkeep", busy)
+    run_next(home, QUEUES)
+
+    assert recovered
 
 
 def wait(what: Callable[[], bool], seconds: float = 60) -> None:
