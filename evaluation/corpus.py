@@ -17,9 +17,10 @@ from core.settings import Settings
 from evaluation.progress import following_ingest, warn
 from evaluation.sets import QuestionSet, SetDocument
 from governance.access.rules import AccessLists, Decision
+from ingest.items import Item, Listing
 from ingest.ledger import Ledger
 from ingest.parsing.assembly import Assembly, short_title
-from ingest.pipeline import Item, Listing, Parser
+from ingest.pipeline import Parser
 from ingest.report import IngestReport
 from wiring.home import Home
 from wiring.lifecycle import init_home, open_home
@@ -43,7 +44,8 @@ def ingested(questions: QuestionSet, settings: Settings, keep: Path | None) -> I
         with open_home(own) as opened:
             report = _ingest(opened, questions)
             for failure in report.failures:
-                warn(f"{questions.name}: {failure.external_id} is left out ({failure.verdict}): {failure.cause}")
+                what = "is there in part" if failure.verdict == "partial" else f"is left out ({failure.verdict})"
+                warn(f"{questions.name}: {failure.external_id} {what}: {failure.cause}")
             yield opened, report
 
 

@@ -36,6 +36,11 @@ def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int) -> float:
     return 1 / first if first else 0.0
 
 
+def success(ranking: Sequence[str], grades: Grades, k: int) -> float:
+    """1 where a relevant document stands among the first `k`, otherwise 0."""
+    return float(reciprocal_rank(ranking, grades, k) > 0)
+
+
 def has_relevant(grades: Grades) -> bool:
     return bool(_relevant(grades))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from core.principals import Principal
-from evaluation.metrics import has_relevant, mean, ndcg, recall, reciprocal_rank
+from evaluation.metrics import has_relevant, mean, ndcg, recall, reciprocal_rank, success
 from evaluation.progress import followed
 from evaluation.sets import Judgements, Question
 from retrieval.search import MAX_K, Searcher
@@ -25,14 +25,15 @@ def rank_all(searcher: Searcher, principal: Principal, questions: Sequence[Quest
 
 
 def rank_documents(searcher: Searcher, query: str, principal: Principal) -> list[str]:
-    """At most `DEPTH` external ids, best first; a document ranks as its best chunk.
+    """At most `DEPTH` external ids, best first; a document ranks as its best chunk, one that says the same behind it.
 
     Fewer where fewer are readable, or where the first `MAX_K` chunks come from fewer documents.
     """
     k = 2 * DEPTH
     while True:
         hits = searcher.search(query, principal, k).hits
-        documents = list(dict.fromkeys(hit.passage.external_id for hit in hits))
+        found = (passage.external_id for hit in hits for passage in (hit.passage, *hit.also_in))
+        documents = list(dict.fromkeys(found))
         if len(documents) >= DEPTH or len(hits) < k or k == MAX_K:
             return documents[:DEPTH]
         k = min(2 * k, MAX_K)
@@ -48,6 +49,7 @@ def retrieval_figures(
         "ndcg@10": mean(ndcg(ranking, grades, 10) for ranking, grades in pairs),
         "recall@10": mean(recall(ranking, grades, 10) for ranking, grades in pairs),
         "recall@100": mean(recall(ranking, grades, 100) for ranking, grades in pairs),
+        "success@3": mean(success(ranking, grades, 3) for ranking, grades in pairs),
         "mrr@10": mean(reciprocal_rank(ranking, grades, 10) for ranking, grades in pairs),
         "questions": len(judged),
     }

@@ -14,7 +14,9 @@ from core.settings import Settings
 from evaluation.answers import AnswerRecord, answer_figures, ask_all, write_answers
 from evaluation.corpus import ASKER, ingested
 from evaluation.grounding import grounding_figures, is_grounding_set, support_scores
-from evaluation.parsing import is_parsing_set, parse_all, parsing_figures
+from evaluation.pages import page_figures, pages_of
+from evaluation.parsing import is_parsing_set, parse_all, parsing_figures, references
+from evaluation.peers.converters import NAME, markitdown_scores
 from evaluation.retrieval import rank_all, retrieval_figures, write_run
 from evaluation.safety import detect_all, safety_figures
 from evaluation.sets import (
@@ -38,6 +40,7 @@ class EvalOptions:
 
     `run_file` and `answers_file` receive what is scored. `questions` names another set (its folder or file of
     questions), of which `limit` are asked over this set's documents in place of its own. `keep_home` keeps the home.
+    `peers` reads a set of documents with other people's converters too.
     """
 
     settings: Settings
@@ -47,6 +50,7 @@ class EvalOptions:
     questions: Path | None = None
     limit: int | None = None
     keep_home: Path | None = None
+    peers: bool = False
 
 
 def evaluate(folder: Path, options: EvalOptions) -> dict[str, Any]:
@@ -88,9 +92,11 @@ def _retrieval_and_answers(home: Home, given: QuestionSet, options: EvalOptions)
             both["answers"] = answer_figures(some, records, given.judgements)
         return both
 
+    pages = pages_of(given.documents)
+    by_page = {"pages": page_figures(home.searcher, ASKER, asked, given.judgements, pages)} if pages else {}
     languages = sorted({question.language for question in asked if question.language})
     by_language = {one: figures(question for question in asked if question.language == one) for one in languages}
-    return {**figures(asked), "by_lang": by_language}
+    return {**figures(asked), **by_page, "by_lang": by_language}
 
 
 def _ask_foreign(home: Home, questions: Sequence[Question], options: EvalOptions) -> dict[str, Any]:
@@ -103,8 +109,10 @@ def _ask_foreign(home: Home, questions: Sequence[Question], options: EvalOptions
 
 
 def _evaluate_parsing(folder: Path, options: EvalOptions) -> dict[str, Any]:
+    wanted = references(folder)
     with Home(options.settings) as home, closing(home.open_parser()) as parser:
-        return parsing_figures(parse_all(parser, folder))
+        ours = {"parsing": parsing_figures(parse_all(parser, wanted))}
+    return ours | ({"peers": {NAME: parsing_figures(markitdown_scores(wanted))}} if options.peers else {})
 
 
 def _evaluate_labels(folder: Path, rows: Sequence[LabelledText], options: EvalOptions) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def synthetic_rows(n: int, seed: int, dimension: int = 384, first_row: int = 1) 
     localities. Rows count from `first_row`.
     """
     random = np.random.default_rng(seed)
-    words = np.array([_word(rank) for rank in range(_VOCABULARY)])
+    words = np.array([word_of(rank) for rank in range(_VOCABULARY)])
     shares = np.cumsum(1 / np.arange(1, _VOCABULARY + 1) ** _ZIPF_EXPONENT)
     centres = _unit(random.normal(size=(_TOPICS, dimension)))
     topic_words = random.integers(100, _VOCABULARY, (_TOPICS, _TOPIC_WORDS))
@@ -51,10 +51,10 @@ def synthetic_queries(n: int, seed: int) -> list[str]:
 
 def _named(ranks: NDArray[np.int_]) -> Iterator[list[str]]:
     for row in ranks:
-        yield [_word(int(rank)) for rank in row]
+        yield [word_of(int(rank)) for rank in row]
 
 
-def _word(rank: int) -> str:
+def word_of(rank: int) -> str:
     """A pronounceable word for a rank, short where frequent."""
     consonants, vowels = "bdfgklmnprstvz", "aeiou"
     word, rest = "", rank + 1

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from inference.processor import processor_flags, processor_model
@@ -80,20 +82,32 @@ class BenchReport:
         }
 
     def print_to(self, console: Console) -> None:
-        """The same for people: the figures as a table, then each claim."""
-        console.print(self._table())
+        """The same for people: the figures as a table, or line by line where that is too wide, then each claim."""
+        table = self._table()
+        if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
+            console.print(table)
+        else:
+            self._print_lines(console)
         for claim in self.claims:
             verdict = "[green]holds[/]" if claim.holds else "[red]broken[/]"
             console.print(f"{claim.claim}: {claim.value:.3g} (target {claim.target:g}) {verdict}")
 
     def _table(self) -> Table:
         names = list(dict.fromkeys(name for row in self.rows for name in row.figures))
-        machine = f"{self.machine.cpu}, {self.machine.cores} cores, {self.machine.ram_gib:.0f} GiB"
-        table = Table("system", *names, title=self.bench, caption=machine)
+        table = Table("system", *names, title=self.bench, caption=self._machine())
         for row in self.rows:
             cells = [_cell(row.figures.get(name, "")) for name in names]
-            table.add_row(row.system if row.error is None else f"{row.system}: {row.error}", *cells)
+            table.add_row(_title(row), *cells)
         return table
+
+    def _print_lines(self, console: Console) -> None:
+        console.print(f"{self.bench}, on {self._machine()}", highlight=False)
+        for row in self.rows:
+            figures = ", ".join(f"{name} {_cell(figure)}" for name, figure in row.figures.items())
+            console.print(f"[bold]{escape(_title(row))}[/] {escape(figures)}", highlight=False)
+
+    def _machine(self) -> str:
+        return f"{self.machine.cpu}, {self.machine.cores} cores, {self.machine.ram_gib:.0f} GiB"
 
 
 def this_machine() -> Machine:
@@ -112,5 +126,9 @@ def _row_to_json(row: Row) -> dict[str, Figure]:
     return {"system": row.system, **({"error": row.error} if row.error is not None else row.figures)}
 
 
+def _title(row: Row) -> str:
+    return row.system if row.error is None else f"{row.system}: {row.error}"
+
+
 def _cell(figure: Figure) -> str:
-    return f"{figure:.4g}" if isinstance(figure, float) else str(figure)
+    return f"{figure:.5g}" if isinstance(figure, float) else str(figure)

@@ -44,6 +44,16 @@ def test_a_claim_met_exactly_holds() -> None:
     assert Claim.at_most("ceiling", 5.0, 5.0).holds
 
 
+def test_figures_that_fit_no_line_are_told_one_after_the_other() -> None:
+    page = io.StringIO()
+    wide = Row("footnote", {f"a_figure_of_number_{number}": number for number in range(20)})
+
+    BenchReport("wide", REPORT.machine, (wide,), ()).print_to(Console(file=page, width=80))
+
+    told = " ".join(page.getvalue().split())
+    assert all(f"a_figure_of_number_{number} {number}" in told for number in range(20))
+
+
 def test_the_table_shows_every_figure_and_why_a_peer_is_missing() -> None:
     page = io.StringIO()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -309,3 +310,16 @@ def test_a_set_that_nothing_detects_says_so(tmp_path: Path, options: EvalOptions
 
     with pytest.raises(WrongUsage, match="no detector for"):
         evaluate(tmp_path, options)
+
+
+def test_a_copy_that_a_hit_only_names_is_found_where_its_original_is(options: EvalOptions, tmp_path: Path) -> None:
+    sentences = [f"Freezer {number} is defrosted in week {number + 3} by its keeper." for number in range(12)]
+    copies = [{"id": f"copy-{number}", "title": "Freezers", "text": " ".join(sentences)} for number in range(2)]
+    others = [{"id": f"door-{n}", "title": "Doors", "text": f"Freezer door {n} closes by itself."} for n in range(12)]
+    query = {"id": "q", "text": "Who defrosts freezer 4 in which week?"}
+
+    for judged in ("copy-0", "copy-1"):
+        folder = write_question_set(tmp_path / judged, [*copies, *others], [query], [("q", judged, 1)])
+        result = evaluate(folder, replace(options, retrieval_only=True))
+        assert result["retrieval"]["recall@10"] == 1.0
+        assert result["retrieval"]["mrr@10"] >= 0.5

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.metrics import has_relevant, mean, ndcg, recall, reciprocal_rank
+from evaluation.metrics import has_relevant, mean, ndcg, recall, reciprocal_rank, success
 
 DOCUMENTS = "abcdef"
 grades_with_a_relevant_one = st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(-1, 4), min_size=1).filter(
@@ -57,6 +57,11 @@ def test_reciprocal_rank_looks_at_the_first_relevant_document_only(
             expected = 1 / rank
 
     assert reciprocal_rank(ranking, grades, k) == expected
+
+
+def test_success_asks_for_one_relevant_document_among_the_first() -> None:
+    grades = {"a": 0, "b": 2, "c": 1}
+    assert [success("xabc", grades, k) for k in (1, 2, 3, 4)] == [0.0, 0.0, 1.0, 1.0]
 
 
 def test_a_document_judged_not_relevant_is_worth_as_little_as_an_unjudged_one() -> None:
