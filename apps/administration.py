@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,7 +14,7 @@ from sqlalchemy import or_, select
 from catalog.models import Document, Source
 from core.errors import NotFound, WrongUsage
 from core.principals import Grantee, GranteeKind, Principal
-from governance import redaction
+from governance import labels, redaction
 from governance.access import membership, sets
 from governance.access.explain import Explanation, explain
 from governance.access.rules import AccessLists, Decision
@@ -22,9 +22,10 @@ from governance.audit import Kind, new_audit_id
 from governance.doors import DocumentView, document_records, document_view
 from governance.identity import KeyView, create_key, revoke_key
 from governance.safety.sensitive import Policy
+from ingest.items import Item, Listing
 from ingest.ledger import Ledger
-from ingest.pipeline import Item, Listing
 from ingest.report import IngestReport
+from ingest.sources import find_source
 from wiring.home import Home
 
 
@@ -150,6 +151,28 @@ class Administration:
         self.home.ingestion.delete(ids)
         return ids
 
+    def label_document(self, document: str, add: Sequence[str], remove: Sequence[str]) -> list[str]:
+        """Give a document labels and take some from it; returns all it has, its source's among them.
+
+        Raises `NotFound`, and `WrongUsage` for what can be no label.
+        """
+        document_id = self.resolve(document)
+        self.record("documents.label", document_id=document_id, add=list(add), remove=list(remove))
+        with self.home.catalog.write() as session:
+            if add or remove:
+                labels.label_document(session, document_id, add, remove)
+            return labels.labels_of(session, document_id)
+
+    def label_source(self, source: str, add: Sequence[str], remove: Sequence[str]) -> list[str]:
+        """Give all documents of a source labels, also those to come, and take some from them; returns the source's.
+
+        Raises `NotFound`, and `WrongUsage` for what can be no label.
+        """
+        source_id = find_source(self.home.catalog, source).source_id
+        self.record("sources.label", source=source, add=list(add), remove=list(remove))
+        with self.home.catalog.write() as session:
+            return labels.label_source(session, source_id, add, remove)
+
     def upload(self, source: str, external_id: str, data: bytes, lists: AccessLists) -> tuple[IngestReport, str | None]:
         """Bring one document in from its bytes; returns the report and, unless it failed, the document's id."""
         checked_name(external_id)
@@ -160,9 +183,21 @@ class Administration:
         ledger = Ledger(self.home.catalog, source, f"upload:{source}")
         allow, access_file = ledger.remembered()
         ledger.register(allow, access_file)
+        self.call_off(source, [external_id])
         report = self.home.ingestion.run(ledger, source, listing, prune=False, progress=lambda *_: None)
         known = ledger.known().get(external_id)
         return report, known.document_id if known else None
+
+    def call_off(self, source: str, external_ids: Collection[str] | None = None) -> None:
+        """Call off what workers were to bring in of a source, all of it or these documents.
+
+        Whoever brings it in now does so under the rules of now, which those of then must not replace afterwards.
+        """
+        arrivals = self.home.arrivals
+        waiting = arrivals.waiting(source) if external_ids is None else external_ids
+        if waiting:
+            with self.home.catalog.write() as session:
+                arrivals.withdraw(session, source, waiting)
 
     def resolve(self, document: str) -> str:
         """The id of a document named by its id, its external id, or `SOURCE:EXTERNAL_ID`; raises `NotFound`."""

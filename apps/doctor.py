@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pyroaring import BitMap
 from sqlalchemy import select
@@ -14,6 +14,7 @@ from catalog.database import our_errors
 from catalog.models import ChunkRow
 from core.errors import FootnoteError
 from core.settings import Settings
+from ingest.parsing.sandbox import SandboxedParser
 from wiring.home import Home
 from wiring.layout import require_home
 
@@ -40,6 +41,7 @@ def examine(settings: Settings) -> list[Finding]:
             "index": lambda: _index(home),
             "audit chain": lambda: _audit_chain(home),
             "encoder": lambda: _encoder(home),
+            "parser": _parser,
             "disk": lambda: _disk(home),
         }
         findings += [_finding(subject, check) for subject, check in checks.items()]
@@ -88,6 +90,18 @@ def _audit_chain(home: Home) -> str:
 def _encoder(home: Home) -> str:
     home.encoder.encode_query("Is the encoder well?")
     return home.encoder.fingerprint
+
+
+def _parser() -> str:
+    """Which layers of the kernel's hold around the process that reads documents (docs/formats.md, "Hostile files")."""
+    with SandboxedParser() as parser:
+        try:
+            parser.parse(b"Is the parser well?", "well.txt")
+        except RuntimeError as error:
+            raise _Unwell(str(error)) from error
+        layers = asdict(parser.confinement) if parser.confinement else {}
+    missing = [name.replace("_", " ") for name, holds in layers.items() if not holds]
+    return f"confined, but not by the kernel's layers: {', '.join(missing)}" if missing else "confined by every layer"
 
 
 def _disk(home: Home) -> str:

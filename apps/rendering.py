@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
+from apps import job_words
 from catalog.job_records import JobView, Progress
 from core.answers import AbstentionReason, Answer, Citation, Hit, SearchResult
+from governance.access.mirrored import AccountLink
 from governance.batch_results import Failure
 from governance.batches import SETTLED, BatchView
 from governance.conversations import ConversationView, Turn
 from governance.doors import DocumentView
 from governance.feedback import FeedbackFigures
 from governance.identity import KeyView
+from governance.near_duplicates import NearDuplicate
 from governance.slack_accounts import LinkView
+from ingest.connections import Freshness
+from ingest.failures import FailureGroup
 from ingest.sources import SourceView
+from retrieval.facets import Facets
+from retrieval.filters import type_name
 
 ABSTENTIONS: Mapping[AbstentionReason, str] = {
     "no_evidence": "Nothing you may read answers this.",
@@ -140,8 +148,27 @@ def document_json(view: DocumentView) -> dict[str, Any]:
     }
 
 
+def facets_json(facets: Facets) -> dict[str, Any]:
+    """For each filter its values, each with how many documents have it, the most frequent first."""
+
+    def values(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+        return [{"value": value, "documents": count} for value, count in counts.items()]
+
+    return {
+        "sources": values(facets.sources),
+        "types": [{**one, "name": type_name(one["value"])} for one in values(facets.media_types)],
+        "languages": values(facets.languages),
+        "labels": values(facets.labels),
+    }
+
+
+def near_json(near: Sequence[NearDuplicate]) -> dict[str, Any]:
+    """Documents that say nearly the same; `similarity` is the share of their text that is in both, estimated."""
+    return {"near_duplicates": [asdict(one) for one in near]}
+
+
 def job_json(view: JobView) -> dict[str, Any]:
-    """A job's record: `attempts` of those it has, and the cause why the last one failed."""
+    """A job's record: `attempts` of those it has, the cause why the last one failed, and both in words."""
     return {
         "job_id": view.id,
         "kind": view.kind,
@@ -152,6 +179,8 @@ def job_json(view: JobView) -> dict[str, Any]:
         "state": view.state,
         "attempts": view.attempts,
         "cause": view.cause,
+        "why": job_words.why(view),
+        "next_steps": job_words.next_steps(view),
         "worker": view.worker,
         "not_before": view.not_before.isoformat(),
         "created": view.created_at.isoformat(),
@@ -161,18 +190,23 @@ def job_json(view: JobView) -> dict[str, Any]:
 
 
 def progress_json(progress: Progress) -> dict[str, Any]:
-    """How far the jobs of a group are; `seconds_left` is null until the first of them is settled."""
+    """How far the jobs of a group are; `per_second` and `seconds_left` are null until the first of them is settled."""
     left = progress.eta
     return {
         "total": progress.total,
         "settled": progress.settled,
         "states": progress.states,
+        "per_second": None if progress.per_second is None else round(progress.per_second, 2),
         "seconds_left": None if left is None else round(left.total_seconds(), 1),
     }
 
 
 def source_json(view: SourceView) -> dict[str, Any]:
-    """A source's record; `waiting` documents are on their way in."""
+    """A source's record; `waiting` documents are on their way in.
+
+    Lags are seconds since everything the source had was last known here, and since its readers were: null before the
+    first time, the latter also where the operator's rules decide. `notices` counts what the source did not tell.
+    """
     return {
         "source_id": view.source_id,
         "source": view.name,
@@ -180,11 +214,43 @@ def source_json(view: SourceView) -> dict[str, Any]:
         "standing": view.standing,
         "every_seconds": view.every_s,
         "prune": view.prune,
+        "paused": view.paused,
         "due": view.due_at.isoformat() if view.due_at else None,
         "documents": view.documents,
         "failed": view.failed,
         "waiting": view.waiting,
+        "kind": view.kind,
+        "content_at": view.content_at.isoformat() if view.content_at else None,
+        "content_lag_s": _seconds_since(view.content_at),
+        "permissions_at": view.permissions_at.isoformat() if view.permissions_at else None,
+        "permissions_lag_s": _seconds_since(view.permissions_at),
+        "problem": view.problem,
+        "notices": view.notices,
     }
+
+
+def connection_json(freshness: Freshness) -> dict[str, Any]:
+    """How a source that is a system is reached (its credential only by its place), and all that it did not tell."""
+    return {
+        "settings": dict(freshness.settings),
+        "secret": freshness.secret,
+        "problem_at": freshness.problem_at.isoformat() if freshness.problem_at else None,
+        "notices": [vars(notice) for notice in freshness.notices],
+    }
+
+
+def failure_group_json(group: FailureGroup) -> dict[str, Any]:
+    """Documents that could not be read for one reason (at most 100 are named), and what to do about it."""
+    return {**asdict(group), "documents": list(group.documents[:100]), "count": len(group.documents)}
+
+
+def account_link_json(link: AccountLink) -> dict[str, Any]:
+    """An account of another system and the person it belongs to."""
+    return {"account": str(link.account), "person": str(link.person)}
+
+
+def _seconds_since(moment: datetime | None) -> float | None:
+    return None if moment is None else round(max(0.0, (datetime.now(UTC) - moment).total_seconds()), 1)
 
 
 def key_json(view: KeyView) -> dict[str, Any]:
@@ -201,7 +267,7 @@ def key_json(view: KeyView) -> dict[str, Any]:
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
-    """A passage with its rank and score."""
+    """A passage with its rank and score; `also_in` names passages that say the same in near-duplicates."""
     passage = hit.passage
     return {
         "rank": hit.rank,
@@ -218,6 +284,10 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "start": passage.start,
         "end": passage.end,
         "text": passage.text,
+        "also_in": [
+            {"document_id": one.document_id, "title": one.title, "uri": one.uri, "chunk_id": one.chunk_id}
+            for one in hit.also_in
+        ],
     }
 
 

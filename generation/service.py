@@ -25,7 +25,10 @@ from governance.doors import Gate
 from governance.safety.guard import Finding, Guard, severest
 from governance.safety.sensitive import Policy
 from inference.encoder import Encoder
-from retrieval.search import NO_FILTERS, Filters, Searcher, checked_query, evidence
+from retrieval.filters import NO_FILTERS, Filters
+from retrieval.neighbours import Neighbours
+from retrieval.recorded import evidence
+from retrieval.search import Searcher, checked_query
 
 # A citation that stops holding while the answer is made (access revoked, document replaced) means asking again.
 _ROUNDS = 3
@@ -94,6 +97,8 @@ class AskService:
     guard: Guard
     passages: int
     turns: Turns = field(default_factory=Turns)
+    neighbours: Neighbours | None = None
+    """What is read beside the passages that were found; None: nothing."""
 
     def ask(
         self,
@@ -201,7 +206,7 @@ class AskService:
         question = checked_query(question)
         query = checked_query(writing.query) if writing.query else question
         audit_id = new_audit_id()
-        asked = {"action": "ask", "question": question, "query": query, "actor": actor, "filters": vars(filters)}
+        asked = {"action": "ask", "question": question, "query": query, "actor": actor, "filters": filters.to_record()}
         intent = self.audit.submit([Entry(Kind.INTENT, principal, asked, audit_id)])
         findings = dict.fromkeys(
             self.guard.question(question) + (self.guard.question(query) if query != question else ())
@@ -224,6 +229,8 @@ class AskService:
         found = self.searcher.search(
             asked.query, asked.principal, self.passages, asked.filters, on_record=asked.intent.wait
         )
+        if self.neighbours is not None:
+            found = self.neighbours.read_with(found)
         asked.policy = self.gate.policy(asked.principal)
         asked.writing = replace(asked.writing, cache_salt=f"{found.view}:{asked.policy}:{asked.conversation}")
         return found

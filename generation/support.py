@@ -10,24 +10,17 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import regex
 
 from generation.terms import STOP_WORDS, terms, words
 from generation.window import within_window
 from inference.encoder import Encoder
+from inference.statements import NAME, NEGATION, NUMBER
 
 # A logistic regression on HaluEval QA (grounded or hallucinated) and WiCE (supported or not), both weighing alike.
 # Bounded by rule, not by data: hallucinations there are seldom a changed digit and never a negation alone, so a missing
 # number must cost at least 3 and a differing negation costs 3.5; and a cosine may only speak for a claim.
 _INTERCEPT = -2.27
 _WEIGHTS = {"coverage": 3.58, "cosine": 1.0, "numbers_missing": -3.0, "names_missing": -3.22, "negation_differs": -3.5}
-
-_NUMBER = regex.compile(r"\p{N}+(?:[.,:/]\p{N}+)*")
-_NAME = regex.compile(r"\p{Lu}[\p{L}\p{M}\p{N}]+")
-_NEGATION = regex.compile(
-    r"(?i)\b(?:no|not|never|none|nobody|nothing|neither|nor|cannot|without|fail(?:s|ed)? to|\w+n['’]t|nicht|kein\w*|"
-    r"niemals|jamás|nunca|ningún\w*|ne\b.{1,20}\bpas|не|нет|никогда|nu|không)\b|不|没|沒|无|無|未|ไม่|नहीं|لا|ليس|لم|لن"
-)
 
 
 def support(claim: str, evidence: Sequence[str], encoder: Encoder, language: str = "en") -> float:
@@ -62,7 +55,7 @@ def support_features(
         "cosine": max(0.0, float(max(cosines))),
         "numbers_missing": 1 - _share(_numbers(claim), _numbers(together)),
         "names_missing": 1 - _share(_names(claim), {word.casefold() for word in words(together)}),
-        "negation_differs": float(bool(_NEGATION.search(claim)) != bool(_NEGATION.search(nearest))),
+        "negation_differs": float(bool(NEGATION.search(claim)) != bool(NEGATION.search(nearest))),
     }
 
 
@@ -71,11 +64,11 @@ def _share(wanted: set[str], present: set[str]) -> float:
 
 
 def _numbers(text: str) -> set[str]:
-    return {match.group().replace(",", "") for match in _NUMBER.finditer(text)}
+    return {match.group().replace(",", "") for match in NUMBER.finditer(text)}
 
 
 def _names(text: str) -> set[str]:
-    return {match.group().casefold() for match in _NAME.finditer(text)} - STOP_WORDS
+    return {match.group().casefold() for match in NAME.finditer(text)} - STOP_WORDS
 
 
 def _fold(text: str) -> str:

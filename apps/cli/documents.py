@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +27,15 @@ from apps.cli.shell import (
     table,
     warn,
 )
-from apps.rendering import document_json
-from core.errors import NotFound, WrongUsage
+from apps.cli.systems import system_request
+from apps.rendering import document_json, failure_group_json, near_json
+from apps.why import explained
+from apps.work import Work
+from core.errors import FootnoteError, NotFound, WrongUsage
 from governance.access.rules import written
+from ingest.failures import FailureGroup, grouped
 from ingest.report import IngestReport
+from ingest.sources import SystemRequest
 from ingest.sync import FolderRequest, Prune, plan_folder, sync_folder
 from wiring.home import Home
 
@@ -48,14 +54,46 @@ def ingest(
     access: Annotated[Path | None, typer.Option(help="Rules for PATH, written as access.yaml.")] = None,
     prune: Annotated[str, typer.Option(metavar="[force]", help="Delete what the source no longer has.")] = "no",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change and who could read it.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on: bring in what changes, until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring documents in. Safe to interrupt and to repeat."""
     requests = _requests(paths, source, allow, access, prune)
+    if watch and (dry_run or as_json or any(isinstance(one, SystemRequest) for one in requests)):
+        raise WrongUsage("--watch is for folders, and goes with neither --dry-run nor --json.")
     if flags.own_process:
         os.nice(10)  # whoever asks while documents arrive comes first
     with opened_home() as home:
-        reports = [_ingest_one(home, request, dry_run) for request in requests]
+        reports = [_ingest_one(home, request, dry_run, prune == "force") for request in requests]
+        if watch:
+            _keep_up(home, [one for one in requests if isinstance(one, FolderRequest)], reports)
+    finish(reports, as_json)
+
+
+def _keep_up(home: Home, requests: Sequence[FolderRequest], reports: Sequence[IngestReport]) -> None:
+    """Bring in what changes until somebody ends it; what goes wrong meanwhile is said, and tried again."""
+    # Imported here because few commands watch anything.
+    from ingest.watching import changes
+
+    for report in reports:
+        render_report(report)
+    for turn, _ in enumerate(changes([request.path for request in requests], home.layout.folder)):
+        if turn == 0:
+            say("Watching. Ctrl-C ends it.")
+        for request in requests:
+            try:
+                report = _ingest_one(home, request, dry_run=False, force=request.prune == "force")
+            except FootnoteError as error:
+                warn(str(error))
+                continue
+            for message in report.warnings:
+                warn(message)
+            if report.changed or report.failures:
+                render_report(report)
+
+
+def finish(reports: Sequence[IngestReport], as_json: bool) -> None:
+    """Print what ingests did, and end with the exit code that says whether documents failed."""
     for report in reports:
         for message in report.warnings:
             warn(message)
@@ -92,6 +130,9 @@ def list_documents(as_json: AsJson = False) -> None:
 def show(
     document: Annotated[str, typer.Argument(help="Document id, external id, or SOURCE:EXTERNAL_ID.")],
     text: Annotated[bool, typer.Option("--text", help="Add the stored text that citations point into.")] = False,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="With --text: an earlier version, as a citation names it.")
+    ] = None,
     as_: AsAnybody = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,19 +142,26 @@ def show(
         document_id = administration(home).resolve(document)
         try:
             if text:
-                view, stored = home.disclosure.text(principal, document_id, actor())
-                record = {**document_json(view), "text": stored}
+                view, stored = home.disclosure.text(principal, document_id, actor(), version)
+                near = home.near_duplicates.readable(principal, document_id)
+                record = {**document_json(view), **near_json(near), "text": stored}
             elif as_:
-                record = document_json(home.gate.document(principal, document_id))
+                view = home.gate.document(principal, document_id)
+                record = {**document_json(view), **near_json(home.near_duplicates.readable(principal, document_id))}
             else:
-                record = document_json(administration(home).documents(document_id)[0])
+                view = administration(home).documents(document_id)[0]
+                record = {**document_json(view), **near_json(home.near_duplicates.all(document_id))}
         except NotFound as error:
             # In the words that were asked: the id would tell that there is such a document.
             raise NotFound("document", document) from error
 
     def render() -> None:
         for name, value in record.items():
-            say(f"{name}: {value}" if name != "text" else f"\n{value}")
+            if name == "near_duplicates":
+                for one in value:
+                    say(f"near duplicate: {one['title']} ({one['uri']}, {one['similarity']:.0%} alike)")
+            else:
+                say(f"{name}: {value}" if name != "text" else f"\n{value}")
 
     emit(as_json, record, render)
 
@@ -129,34 +177,68 @@ def delete(
 
 
 @app.command()
+def label(
+    document: Annotated[str, typer.Argument(help="Document id, external id, or SOURCE:EXTERNAL_ID.")],
+    add: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="Give it this label; again for more.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="Take this label from it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The labels of a document, which questions can be narrowed to. They stay when a new version comes."""
+    with opened_home() as home:
+        labels = administration(home).label_document(document, add or (), remove or ())
+    emit(as_json, {"document": document, "labels": labels}, lambda: say("\n".join(labels) or "It has no label."))
+
+
+@app.command()
+def failures(
+    source: Annotated[str | None, typer.Option(help="Of one source only, by its name or id.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What could not be read, or not whole, by its cause, with the next step."""
+    with opened_home() as home:
+        groups = Work(administration(home)).failures_by_cause(source)
+    emit(as_json, [failure_group_json(group) for group in groups], lambda: _render_failures(groups))
+
+
+@app.command()
 def why(document: Annotated[str, typer.Argument(help="Document id or external id.")], as_json: AsJson = False) -> None:
     """The state of a document, and why it can or cannot be found."""
     with opened_home() as home:
-        view = administration(home).documents(document)[0]
-    if view.failure_verdict:
-        reason = f"it could not be read ({view.failure_verdict}): {view.failure_cause}"
-        reason += f"; version {view.version}, read before, can still be found" if view.version else ""
-    else:
-        reason = f"version {view.version} is indexed in {view.chunks} chunks; who may read it, finds it"
-    record = {**document_json(view), "why": reason}
-    emit(as_json, record, lambda: say(f"{view.external_id} is {view.state}: {reason}."))
+        told = explained(administration(home), document)
+
+    def render() -> None:
+        say(f"{told['external_id']} is {told['state']}: {told['why']}")
+        for line in told["next_steps"]:
+            say(f"  {line}")
+
+    emit(as_json, told, render)
+
+
+def _render_failures(groups: Sequence[FailureGroup]) -> None:
+    if not groups:
+        say("Everything that was brought in could be read.")
+    for group in groups:
+        for line in in_lines(group):
+            say(line)
+
+
+def in_lines(group: FailureGroup) -> list[str]:
+    """A cause with the number of its documents, the next step, and every name."""
+    head = f"{len(group.documents)} {group.verdict}: {group.cause}"
+    return [head, *([f"  {group.next_step}"] if group.next_step else []), *(f"    {name}" for name in group.documents)]
 
 
 def _requests(
     paths: list[str], source: str | None, allow: list[str] | None, access: Path | None, prune: str
-) -> list[FolderRequest]:
+) -> list[FolderRequest | SystemRequest]:
     if len(paths) > 1 and source:
         raise WrongUsage("Several paths need several sources: leave --source out, or ingest them one by one.")
     if prune not in ("no", "yes", "force"):
         raise WrongUsage(f"--prune={prune} makes no sense: write --prune or --prune=force.")
-    for path in paths:
-        if "://" in path:
-            raise WrongUsage(
-                f"{path}: web addresses are not read yet; download the pages into a folder and ingest that."
-            )
     kind: Prune = "yes" if prune == "yes" else "force" if prune == "force" else "no"
     return [
-        FolderRequest(
+        system_request(path, source, (), None, allow, access)
+        or FolderRequest(
             path=Path(path).resolve(),
             source=source or written(Path(path).resolve()),
             allow=tuple(grantees(allow)) if allow else None,
@@ -167,10 +249,20 @@ def _requests(
     ]
 
 
-def _ingest_one(home: Home, request: FolderRequest, dry_run: bool) -> IngestReport:
+def _ingest_one(home: Home, request: FolderRequest | SystemRequest, dry_run: bool, force: bool) -> IngestReport:
+    if isinstance(request, SystemRequest):
+        if dry_run:
+            raise WrongUsage("--dry-run is for folders: what a system has is known once it is listed.")
+        with progress_bar() as bar:
+            task = bar.add_task(f"Ingesting {request.name}", total=None)
+            return Work(administration(home)).ingest_system(
+                request, force, lambda done, total, failed: bar.update(task, completed=done, total=total)
+            )
     if dry_run:
         return plan_folder(home.ingestion, home.layout.folder, request)
-    administration(home).record("ingest", source=request.source, path=str(request.path), prune=request.prune)
+    by_hand = administration(home)
+    by_hand.record("ingest", source=request.source, path=str(request.path), prune=request.prune)
+    by_hand.call_off(request.source)
     with progress_bar() as bar:
         task = bar.add_task(f"Ingesting {request.source}", total=None)
         return sync_folder(
@@ -193,11 +285,12 @@ def render_report(report: IngestReport) -> None:
         return
     parts = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
     say(f"{report.source}: {', '.join(parts)}; {report.chunks} chunks in {report.seconds:.1f} s.")
-    for failure in report.failures:
-        notes.print(f"  {failure.external_id}: {failure.verdict}: {failure.cause}", markup=False)
+    for group in grouped(report.failures):
+        for line in in_lines(group):
+            notes.print(f"  {line}", markup=False)
 
 
-def _render_all(reports: list[IngestReport]) -> None:
+def _render_all(reports: Sequence[IngestReport]) -> None:
     for report in reports:
         render_report(report)
 

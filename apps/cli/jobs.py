@@ -61,6 +61,23 @@ def show(job: JobId, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def why(job: JobId, as_json: AsJson = False) -> None:
+    """What a job waits for, who has it, or what ended it, and what can be done about it."""
+    with opened_home() as home:
+        view, progress = Work(administration(home)).job(job)
+    told = job_json(view)
+
+    def render() -> None:
+        say(f"{told['document'] or view.kind} is {view.state}: {told['why']}")
+        if progress:
+            say(_in_words(progress))
+        for line in told["next_steps"]:
+            say(f"  {line}")
+
+    emit(as_json, told, render)
+
+
+@app.command()
 def retry(job: JobId, as_json: AsJson = False) -> None:
     """Queue a dead or cancelled job anew, with all its attempts."""
     with opened_home() as home:
@@ -73,6 +90,22 @@ def cancel(job: JobId, as_json: AsJson = False) -> None:
     """Cancel a job that waits or runs (what a worker has of it is not published), or put a dead letter aside."""
     with opened_home() as home:
         view = Work(administration(home)).cancel_job(job)
+    emit(as_json, job_json(view), lambda: say(f"The job {view.id} is {view.state}."))
+
+
+@app.command()
+def pause(job: JobId, as_json: AsJson = False) -> None:
+    """Let a job, and those it has queued, wait until they are resumed; what runs already comes to its end."""
+    with opened_home() as home:
+        view = Work(administration(home)).pause_job(job)
+    emit(as_json, job_json(view), lambda: say(f"The job {view.id} is {view.state}."))
+
+
+@app.command()
+def resume(job: JobId, as_json: AsJson = False) -> None:
+    """Let a paused job, and those it has queued, run again."""
+    with opened_home() as home:
+        view = Work(administration(home)).resume_job(job)
     emit(as_json, job_json(view), lambda: say(f"The job {view.id} is {view.state}."))
 
 
@@ -96,4 +129,5 @@ def _in_words(progress: Progress) -> str:
     words = f"{progress.settled} of {progress.total} jobs are settled ({states})"
     if not progress.eta:
         return f"{words}."
-    return f"{words}; {timedelta(seconds=round(progress.eta.total_seconds()))} left at this pace."
+    left = timedelta(seconds=round(progress.eta.total_seconds()))
+    return f"{words}; {left} left at {progress.per_second:.2g} a second."

@@ -49,7 +49,9 @@ app.command()(vllm)
 app.command()(worker)
 app.add_typer(batch.app, name="batch", help="Files of questions, answered row by row.")
 app.add_typer(documents.app, name="documents", help="List, show and delete documents.")
-app.add_typer(sources.app, name="sources", help="Folders that are kept in step.")
+app.add_typer(
+    sources.app, name="sources", help="Folders and systems that documents come from, and how current they are."
+)
 app.add_typer(jobs.app, name="jobs", help="What workers do: progress, failures, retries.")
 app.add_typer(people.groups, name="groups", help="Groups and their members.")
 app.add_typer(people.users, name="users", help="The people Footnote knows.")
@@ -124,8 +126,8 @@ def _named(home: str) -> str:
 
 
 def _with_prune_value(arguments: list[str]) -> list[str]:
-    """`ingest --prune` may stand alone or carry `=force`; the parser below wants a value each time."""
-    if arguments[:1] != ["ingest"]:
+    """`--prune` may stand alone or carry `=force`; the parser below wants a value each time."""
+    if arguments[:1] != ["ingest"] and arguments[:2] not in (["sources", "add"], ["sources", "sync"]):
         return arguments
     options = arguments.index("--") if "--" in arguments else len(arguments)
     alone = ["--prune=yes" if argument == "--prune" else argument for argument in arguments[:options]]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from apps.cli.shell import AsJson, emit, notes, opened_home, results, say, settings, table
+from apps.cli.shell import AsJson, administration, emit, notes, opened_home, results, say, settings, table
 from apps.doctor import examine
+from ingest.compaction import compact as compact_home
 from wiring.home import Home
 from wiring.lifecycle import init_home, upgrade_home
 from workers.embedded import embedded_workers
@@ -24,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(serve)
     app.command("config")(show_config)
     app.command()(doctor)
+    app.command()(compact)
     app.command()(upgrade)
 
 
@@ -89,18 +93,48 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def compact(as_json: AsJson = False) -> None:
+    """Rewrite the home's files without what was deleted: its bytes are gone from the disk, and the room is free.
+
+    Whoever writes waits meanwhile; on PostgreSQL whoever reads does too.
+    """
+    with opened_home() as home:
+        administration(home).record("compact")
+        before = _size(home.layout.folder)
+        compact_home(home.ingestion, home.layout.source_caches, in_full=True)
+        after = _size(home.layout.folder)
+
+    def render() -> None:
+        say(f"The home takes {after / 1e6:,.1f} MB; before it took {before / 1e6:,.1f} MB.")
+
+    emit(as_json, {"size_bytes_before": before, "size_bytes": after}, render)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def upgrade(as_json: AsJson = False) -> None:
     """Bring a home of an older version, or of another embedding model, to this one."""
     embedded = upgrade_home(settings().settings)
     emit(as_json, {"embedded": embedded}, lambda: say(f"The home is up to date; {embedded} chunks were embedded anew."))
 
 
+class _Pace(ProgressColumn):
+    """How many a second are done, lately."""
+
+    def render(self, task: Task) -> Text:
+        pace = task.finished_speed or task.speed
+        return Text("" if pace is None else f"{pace:,.1f}/s", style="progress.data.speed")
+
+
 def progress_bar() -> Progress:
-    """A bar with counts and the time that is left, on stderr; silent where that is no terminal."""
+    """A bar with counts, pace and the time that is left, on stderr; silent where that is no terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Pace(),
         TimeRemainingColumn(),
         console=notes,
         transient=True,

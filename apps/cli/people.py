@@ -9,7 +9,9 @@ import typer
 
 from apps.administration import require_group
 from apps.cli.shell import AsJson, administration, emit, grantees, opened_home, results, say, table, warn_unknown
+from apps.rendering import account_link_json
 from apps.roster import apply_roster, read_roster
+from apps.work import Work
 from core.principals import Grantee, GranteeKind, parse_grantee, parse_principal
 from governance.access import membership
 
@@ -101,10 +103,14 @@ def set_user(
     as_json: AsJson = False,
 ) -> None:
     """Make a person known, or change their name, or let them read nothing any more."""
-    named = parse_principal(user if user.startswith("user:") else f"user:{user}").grantee
+    named = _person(user)
     with opened_home() as home:
         view = administration(home).define_user(named, name, active)
     emit(as_json, _user_json(view), lambda: say(f"{named} is {'active' if view.active else 'inactive'}."))
+
+
+def _person(name: str) -> Grantee:
+    return parse_principal(name if name.startswith("user:") else f"user:{name}").grantee
 
 
 def _user_json(view: membership.UserView) -> dict[str, Any]:
@@ -114,3 +120,42 @@ def _user_json(view: membership.UserView) -> dict[str, Any]:
 
 def _group(name: str) -> Grantee:
     return require_group(parse_grantee(name if name.startswith(f"{GranteeKind.GROUP}:") else f"group:{name}"))
+
+
+@users.command("link")
+def link(
+    user: UserName,
+    account: Annotated[str, typer.Argument(help="The account: user:SYSTEM|ID, as `sources accounts` shows it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let a person read what their account of another system may read there."""
+    person, owned = _person(user), parse_grantee(account)
+    with opened_home() as home:
+        Work(administration(home)).link_account(person, owned)
+    emit(as_json, {"account": str(owned), "person": str(person)}, lambda: say(f"{owned} is {person}'s."))
+
+
+@users.command("unlink")
+def unlink(
+    account: Annotated[str, typer.Argument(help="The account: user:SYSTEM|ID.")], as_json: AsJson = False
+) -> None:
+    """Let an account of another system be nobody's: what it may read there is read by nobody through it."""
+    owned = parse_grantee(account)
+    with opened_home() as home:
+        Work(administration(home)).unlink_account(owned)
+    emit(as_json, {"account": str(owned), "person": None}, lambda: say(f"{owned} is nobody's any more."))
+
+
+@users.command("links")
+def links(as_json: AsJson = False) -> None:
+    """Every account of another system that is somebody's."""
+    with opened_home() as home:
+        found = Work(administration(home)).account_links()
+
+    def render() -> None:
+        rows = table("account", "person")
+        for one in found:
+            rows.add_row(str(one.account), str(one.person))
+        results.print(rows)
+
+    emit(as_json, [account_link_json(one) for one in found], render)

@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
+from apps.cli import filtering
 from apps.cli.shell import AsJson, AsPrincipal, actor, asker, emit, notes, opened_home, say
 from apps.rendering import ABSTENTIONS, answer_json, search_json
 from core.answers import Answer, SearchResult
 from core.principals import Principal
 from generation.compose import following
 from generation.service import Answered, AskEvent, SentenceChecked
+from retrieval.filters import Filters
 from wiring.home import Home
 
 
@@ -28,11 +30,19 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     as_: AsPrincipal,
     k: Annotated[int, typer.Option("-k", help="How many passages.")] = 10,
+    source: filtering.Sources = None,
+    path: filtering.Paths = None,
+    type_: filtering.Types = None,
+    since: filtering.Since = None,
+    until: filtering.Until = None,
+    language: filtering.Languages = None,
+    label: filtering.Labels = None,
     as_json: AsJson = False,
 ) -> None:
     """Ranked passages that a person may read."""
+    filters = filtering.chosen(source, path, type_, since, until, language, label)
     with opened_home() as home:
-        result, audit_id = home.search.search(query, asker(home, as_), k, actor())
+        result, audit_id = home.search.search(query, asker(home, as_), k, actor(), filters)
     emit(as_json, search_json(result, audit_id), lambda: _render_hits(result))
 
 
@@ -43,23 +53,31 @@ def ask(
         str | None,
         typer.Option(metavar="ID", help="Ask on in a conversation of this person; `new` begins one and names it."),
     ] = None,
+    source: filtering.Sources = None,
+    path: filtering.Paths = None,
+    type_: filtering.Types = None,
+    since: filtering.Since = None,
+    until: filtering.Until = None,
+    language: filtering.Languages = None,
+    label: filtering.Labels = None,
     as_json: AsJson = False,
 ) -> None:
     """A grounded answer, every sentence with its footnote; or the reason why there is none.
 
     On a terminal each sentence is shown once it is checked; Ctrl-C ends the writing.
     """
+    filters = filtering.chosen(source, path, type_, since, until, language, label)
     as_written = sys.stdout.isatty() and not as_json
     with opened_home() as home:
         principal = asker(home, as_)
         if conversation == "new":
             conversation = home.conversations.create(principal)
         if as_written:
-            answer = _show_as_written(_stream(home, question, principal, conversation))
+            answer = _show_as_written(_stream(home, question, principal, conversation, filters))
         elif conversation is not None:
-            answer = home.conversing.ask(question, principal, actor(), conversation)
+            answer = home.conversing.ask(question, principal, actor(), conversation, filters)
         else:
-            answer = home.ask.ask(question, principal, actor())
+            answer = home.ask.ask(question, principal, actor(), filters)
     if as_written:
         _render_footnotes(answer)
     else:
@@ -73,11 +91,11 @@ def render_answer(answer: Answer) -> None:
 
 
 def _stream(
-    home: Home, question: str, principal: Principal, conversation_id: str | None
+    home: Home, question: str, principal: Principal, conversation_id: str | None, filters: Filters
 ) -> Generator[AskEvent, None, None]:
     if conversation_id is not None:
-        return home.conversing.stream(question, principal, actor(), conversation_id)
-    return home.ask.stream(question, principal, actor())
+        return home.conversing.stream(question, principal, actor(), conversation_id, filters)
+    return home.ask.stream(question, principal, actor(), filters)
 
 
 def _show_as_written(events: Generator[AskEvent, None, None]) -> Answer:
@@ -129,3 +147,5 @@ def _render_hits(result: SearchResult) -> None:
         page = f", page {hit.passage.page}" if hit.passage.page else ""
         say(f"{hit.rank}. {' > '.join((hit.passage.title, *hit.passage.heading))} ({hit.passage.external_id}{page})")
         say(f"   {' '.join(hit.passage.text.split())[:300]}")
+        if hit.also_in:
+            say(f"   also in: {', '.join(dict.fromkeys(one.external_id for one in hit.also_in))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from catalog.job_records import count_jobs, oldest_queued
 from catalog.models import Document
+from ingest.sources import list_sources
 from wiring.home import Home
 from workers.doorbell import QUEUES
 
@@ -30,6 +31,34 @@ class HomeFigures(Collector):
         yield from self._index()
         yield from self._jobs()
         yield from self._model()
+        yield from self._sources()
+
+    def _sources(self) -> Iterator[Metric]:
+        """By the source's number: its name may name a person or a matter."""
+        lag = GaugeMetricFamily(
+            "footnote_source_lag_seconds",
+            "Time since everything a source had, or who may read it, was last known here.",
+            labels=["source", "of"],
+        )
+        problems = GaugeMetricFamily(
+            "footnote_source_problem", "1 where the last sync of a source came to no good end.", labels=["source"]
+        )
+        notices = GaugeMetricFamily(
+            "footnote_source_notices", "Documents and groups that a source did not tell of.", labels=["source"]
+        )
+        now = datetime.now(UTC)
+        for view in list_sources(self._home.catalog):
+            if not view.standing:
+                continue
+            source = str(view.source_id)
+            for of, moment in (("content", view.content_at), ("permissions", view.permissions_at)):
+                if moment is not None:
+                    lag.add_metric([source, of], max(0.0, (now - moment).total_seconds()))
+            problems.add_metric([source], float(view.problem is not None))
+            notices.add_metric([source], view.notices)
+        yield lag
+        yield problems
+        yield notices
 
     def _documents(self) -> Metric:
         family = GaugeMetricFamily("footnote_documents", "Documents, by state.", labels=["state"])

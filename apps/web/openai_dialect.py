@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.rendering import ABSTENTIONS
+from apps.web.requests import FiltersBody
 from core.answers import Answer, Citation
 from core.documents import clean_text
 from core.errors import WrongUsage
@@ -88,6 +89,7 @@ class ChatBody(BaseModel):
     messages: list[MessageBody] = Field(min_length=1, max_length=MAX_MESSAGES)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    filters: FiltersBody = Field(default_factory=FiltersBody, description="Of this service, as in POST /v1/ask.")
 
     @property
     def with_usage(self) -> bool:

@@ -26,8 +26,8 @@ _HELPER_SECONDS = 0.5
 @dataclass(frozen=True)
 class Found:
     """Parts without which no question is answered (`catalog`, `index`, `audit`), and parts that are missed otherwise:
-    without the `model` answers are quotes, without `redis` jobs wait, and an `index` that was deleted finds nothing
-    until it is built anew. Only those that do not work."""
+    without the `model` answers are quotes, without `redis` jobs wait, and while an `index` that is damaged or was
+    deleted is built anew, the catalog is searched in its place, slower. Only those that do not work."""
 
     missing: tuple[str, ...]
     degraded: tuple[str, ...]
@@ -70,18 +70,19 @@ class Readiness:
         schema.require_newest(self._home.catalog.engine)
 
     def _index(self) -> None:
-        """The present generation opens, and its vectors are our encoder's; a home without documents has none yet."""
-        snapshot = self._home.index_reader.snapshot()
+        """What is sound of the index has our encoder's vectors; a home without documents has none yet."""
+        snapshot = self._home.index_reader.sound()
         if snapshot.fingerprint and snapshot.fingerprint != self._home.encoder.fingerprint:
             raise Conflict("The index was made with another embedding model. Run `footnote upgrade`.")
 
     def _finds(self) -> None:
-        """There is an index wherever there is something to be found."""
+        """There is an index wherever there is something to be found, and it is sound; else its repair is begun."""
+        self._home.steady_reader.snapshot()
         if self._home.index_reader.snapshot().generation:
             return
         with self._home.catalog.read() as session:
             if session.scalar(select(ChunkRow.id).limit(1)) is not None:
-                raise Conflict("The index is gone. The next `footnote ingest` builds it anew.")
+                raise Conflict("The index is gone. It is built anew from the catalog.")
 
     def _audit(self) -> None:
         """The log opens, is where it should be, and its database or disk takes a write."""

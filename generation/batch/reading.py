@@ -14,8 +14,6 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, NoReturn
 
-from openpyxl import load_workbook
-
 from core.batches import BatchQuestion, Json, QuestionSheet
 from core.errors import LimitExceeded, UnreadableDocument, WrongUsage
 from generation.batch.columns import MAX_COLUMNS, MAX_QUESTIONS, QUESTION, Numbered, checked, sheet_of, too_many
@@ -125,6 +123,9 @@ def _finite(digits: str) -> float:
 
 
 def _xlsx_rows(data: bytes) -> Iterable[Numbered]:
+    # Imported here because it takes longer to load than most commands take to run.
+    from openpyxl import load_workbook
+
     workbook = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     try:
         for sheet in workbook.worksheets:

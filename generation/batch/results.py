@@ -13,8 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Literal
 
-from openpyxl import Workbook
-
 from core.answers import Answer, Citation
 from core.batches import BatchResult, Json
 from core.errors import LimitExceeded, WrongUsage
@@ -133,6 +131,9 @@ def _write_jsonl(target: IO[bytes], names: Sequence[str], rows: Iterator[list[Js
 
 
 def _write_xlsx(target: IO[bytes], names: Sequence[str], rows: Iterator[list[Json]]) -> None:
+    # Imported here because it takes longer to load than most commands take to run.
+    from openpyxl import Workbook
+
     workbook = Workbook(write_only=True)
     sheet = workbook.create_sheet("answers")
     sheet.freeze_panes = "A2"

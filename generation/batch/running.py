@@ -11,7 +11,7 @@ from core.errors import AuditUnavailable, FootnoteError, Transient
 from generation.answerer import Writing
 from generation.service import AskService
 from governance.batch_rows import AlsoDo, BatchRows, RowToAsk
-from retrieval.search import NO_FILTERS, Filters
+from retrieval.filters import NO_FILTERS, Filters
 
 PRIORITY = 10
 """Of a batch's rows, in this process and in the queue of the model."""

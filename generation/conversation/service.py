@@ -12,7 +12,8 @@ from generation.answerer import Exchange, Writing
 from generation.conversation.follow_up import standalone
 from generation.service import Answered, AskEvent, AskService
 from governance.conversations import Conversations
-from retrieval.search import NO_FILTERS, Filters, checked_query
+from retrieval.filters import NO_FILTERS, Filters
+from retrieval.search import checked_query
 
 Rewriter = Callable[[str, Writing], str]
 """A question and how it is to be answered, history included, in; out the question as it is searched, the same where it

@@ -15,6 +15,8 @@ from web_home import WebHome
 CHROMIUM = Path("/usr/bin/chromium")
 DESKTOP = {"width": 1360, "height": 850}
 PHONE = {"width": 390, "height": 844}
+# How long the page may take to show something while other tests keep the processors busy.
+BUSY_MS = 30_000
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -51,6 +53,7 @@ def served(web: WebHome) -> Iterator[str]:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=BUSY_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

@@ -130,7 +130,7 @@ def _filled() -> _Filled:
     """Made once: parsing in the sandbox takes longer than a test."""
     folder = Path(tempfile.mkdtemp(prefix="footnote-slack-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    settings = Settings(home=folder / "home", embedding_model="hashing")
+    settings = Settings(home=folder / "home", embedding_model="hashing", audit_limit_s=30.0)
     init_home(settings)
     ids: dict[str, str] = {}
     with open_home(settings) as home:

@@ -124,7 +124,7 @@ def test_documents_that_fail_are_named_with_their_cause_and_the_exit_code_is_thr
     }
     shown = footnote("ingest", str(folder))
     assert shown.code == 3
-    assert "program: unsupported" in shown.err
+    assert "1 unsupported" in shown.err and "program" in shown.err
 
 
 def test_a_search_has_the_published_fields_and_its_text_is_the_stored_text(filled: Footnote) -> None:
@@ -251,8 +251,12 @@ def test_a_dry_run_shows_who_could_read_what_and_changes_nothing(footnote: Footn
         (["ask", "   ", "--as", "user:ana"], "empty"),
         (["ask", "\x00", "--as", "user:ana", "-k"], ""),
         (["search", "x", "--as", "user:ana", "-k", "0"], "between 1 and"),
-        (["ingest", "nowhere"], "does not exist"),
-        (["ingest", "https://example.org/"], "web addresses"),
+        (["ingest", "nowhere"], "There is no folder nowhere here"),
+        (["ingest", "gopher://example.org/"], "no system that is known"),
+        (["ingest", "https://ana:pw@example.org/"], "holds no password"),
+        (["sources", "add", "nothing", "--set", "x=1"], "no kind of system of that name"),
+        (["sources", "add", "https://example.org/a.git", "--secret", "env:HOME"], "FOOTNOTE_SECRET_"),
+        (["sources", "add", "git", "--set", "url"], "NAME=VALUE"),
         (["ingest", "org", "--prune=all"], "--prune=all"),
         (["ingest", "org", "org/legal", "--source", "x"], "several sources"),
         (["access", "show", "user:ana", "user:ben", "legal/nda.md"], "at most one principal"),
@@ -355,7 +359,11 @@ def test_config_prints_every_setting_with_its_value_origin_and_meaning(filled: F
 
 
 def test_doctor_finds_a_damaged_index_and_an_altered_record(filled: Footnote, tmp_path: Path) -> None:
-    assert filled("doctor").code == 0
+    well = filled("doctor", "--json")
+    assert well.code == 0
+    assert {"home", "catalog", "index", "audit chain", "encoder", "parser", "disk"} == {
+        one["subject"] for one in json.loads(well.out)
+    }
     damaged = next(path for path in (tmp_path / "home/index/segments").rglob("*") if path.is_file())
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x00\x01")
     ran = filled("doctor", "--json")
@@ -449,3 +457,42 @@ def test_upgrade_brings_a_home_to_the_model_in_use(filled: Footnote, monkeypatch
     assert filled("upgrade", "--json").json() == {"embedded": 3}
     assert filled("upgrade", "--json").json() == {"embedded": 0}
     assert filled("index", "status", "--json").json()["chunks"] == 3
+
+
+def test_failures_stand_under_their_cause_with_the_next_step(footnote: Footnote, tmp_path: Path) -> None:
+    footnote("init")
+    folder = tmp_path / "org"
+    folder.mkdir()
+    for name in ("a.pdf", "b.pdf"):
+        (folder / name).write_bytes(b"%PDF-1.7\nnothing of the kind")
+    (folder / "c.md").write_text("")
+    (folder / "good.md").write_text("# Good\n\nThe canteen opens at noon.\n")
+    ran = footnote("ingest", "org", "--source", "org", "--allow", "user:ana")
+    assert ran.code == 3
+    assert ran.err.count("Fetch or save it anew") == 1
+    assert all(name in ran.err for name in ("a.pdf", "b.pdf", "c.md"))
+
+    groups = footnote("documents", "failures", "--json").json()
+    assert [(group["verdict"], group["count"], group["documents"]) for group in groups] == [
+        ("malformed", 2, ["a.pdf", "b.pdf"]),
+        ("empty", 1, ["c.md"]),
+    ]
+    assert all(group["next_step"] for group in groups)
+    assert footnote("documents", "failures", "--source", "nothing").code == 1
+
+
+def test_why_says_what_a_document_is_what_it_waits_for_and_who_may_read_it(footnote: Footnote, tmp_path: Path) -> None:
+    footnote("init")
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "bad.pdf").write_bytes(b"%PDF-1.7\nnothing of the kind")
+    (tmp_path / "org" / "good.md").write_text("# Good\n\nThe canteen opens at noon.\n")
+    footnote("ingest", "org", "--allow", "user:ana")
+
+    good, bad = (footnote("documents", "why", name, "--json").json() for name in ("good.md", "bad.pdf"))
+
+    assert "who may read it, finds it" in good["why"] and "user:ana" in good["why"]
+    assert (good["allow"], good["next_steps"], good["job"]) == (["user:ana"], [], None)
+    assert "could not be read (malformed)" in bad["why"]
+    assert bad["next_steps"] == ["Fetch or save it anew from the program that made it."]
+    footnote("access", "revoke", "user:ana", "good.md")
+    assert "user:ana" in footnote("documents", "why", "good.md", "--json").json()["deny"]

@@ -75,3 +75,17 @@ def test_what_a_library_warns_of_and_what_ends_a_thread_is_logged_by_class_and_p
     assert (ended["event"], ended["thread"], ended["error"]) == ("thread failed", "worker-7", "RuntimeError")
     assert ended["at"][-1].endswith("fails")
     assert "confidential" not in captured
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_whoever_logs_it_goes_on() -> None:
+    program = """
+from core.logs import json_log
+for _ in range(2):
+    json_log("info").error("failed", at="x" * 9000)
+print("on")
+"""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, check=False)
+
+    assert done.stdout == b"on\n"

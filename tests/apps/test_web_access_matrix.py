@@ -36,6 +36,7 @@ POST /v1/session                        200    200 200     200     200   200    
 DELETE /v1/session                      401    401 401     401     403   204    204   204    204    204   403    204
 GET /v1/me                              401    401 401     401     403   200    200   200    200    200   200    200
 POST /v1/search                         401    401 401     401     403   200    200   200    200    403   403    200
+GET /v1/facets                          401    401 401     401     403   200    200   200    200    403   200    200
 POST /v1/ask                            401    401 401     401     403   200    200   200    200    403   403    200
 POST /v1/conversations                  401    401 401     401     403   201    201   201    201    403   403    201
 GET /v1/conversations                   401    401 401     401     403   200    200   200    200    403   200    200
@@ -59,6 +60,7 @@ GET /v1/documents                       401    401 401     401     403   200    
 GET /v1/documents/{document_id}         401    401 401     401     403   200    404   404    200    403   200    200
 GET /v1/documents/{document_id}/text    401    401 401     401     403   200    404   404    200    403   200    200
 GET /v1/documents/{document_id}/content 401    401 401     401     403   200    404   404    200    403   200    200
+GET /v1/documents/{document:path}/why   401    401 401     401     403   403    403   403    403    200   200    200
 DELETE /v1/documents/{document_id}      401    401 401     401     403   403    403   403    403    204   403    204
 GET /v1/groups                          401    401 401     401     403   403    403   403    403    200   200    200
 PUT /v1/groups/{name:path}              401    401 401     401     403   403    403   403    403    200   403    200
@@ -67,11 +69,20 @@ GET /v1/jobs                            401    401 401     401     403   403    
 GET /v1/jobs/{job_id}                   401    401 401     401     403   403    403   403    403    200   200    200
 POST /v1/jobs/{job_id}/retry            401    401 401     401     403   403    403   403    403    200   403    200
 POST /v1/jobs/{job_id}/cancel           401    401 401     401     403   403    403   403    403    200   403    200
+POST /v1/jobs/{job_id}/pause            401    401 401     401     403   403    403   403    403    200   403    200
+POST /v1/jobs/{job_id}/resume           401    401 401     401     403   403    403   403    403    200   403    200
 GET /v1/sources                         401    401 401     401     403   403    403   403    403    200   200    200
 POST /v1/sources                        401    401 401     401     403   403    403   403    403    202   403    202
+GET /v1/sources/kinds                   401    401 401     401     403   403    403   403    403    200   200    200
 GET /v1/sources/{source_id}             401    401 401     401     403   403    403   403    403    200   200    200
 POST /v1/sources/{source_id}/sync       401    401 401     401     403   403    403   403    403    202   403    202
+GET /v1/sources/{source_id}/failures    401    401 401     401     403   403    403   403    403    200   200    200
+POST /v1/sources/{source_id}/pause      401    401 401     401     403   403    403   403    403    200   403    200
+POST /v1/sources/{source_id}/resume     401    401 401     401     403   403    403   403    403    200   403    200
 DELETE /v1/sources/{source_id}          401    401 401     401     403   403    403   403    403    204   403    204
+GET /v1/accounts                        401    401 401     401     403   403    403   403    403    200   200    200
+PUT /v1/accounts/{account:path}         401    401 401     401     403   403    403   403    403    200   403    200
+DELETE /v1/accounts/{account:path}      401    401 401     401     403   403    403   403    403    204   403    204
 GET /v1/keys                            401    401 401     401     403   403    403   403    403    200   200    200
 POST /v1/keys                           401    401 401     401     403   403    403   403    403    201   403    201
 DELETE /v1/keys/{key_id}                401    401 401     401     403   403    403   403    403    204   403    204
@@ -147,6 +158,7 @@ class Stage:
             "POST /v1/chat/completions": {"json": CHAT},
             "PUT /v1/groups/{name:path}": {"json": {"members": ["user:ana"]}},
             "POST /v1/sources": {"json": {"path": str(self.web.folder), "name": "folder"}},
+            "PUT /v1/accounts/{account:path}": {"json": {"person": "user:ana"}},
             "POST /v1/keys": {"json": {"name": "ben", "principal": "user:ben", "scopes": ["ask"]}},
         }
         if route == "POST /v1/batches":
@@ -168,9 +180,14 @@ class Stage:
             key_id = self.web.key("user:ben").split("_")[1]
         if route == "DELETE /v1/groups/{name:path}" and consumed:
             self.web.client.put("/v1/groups/staff", json={"members": []}, headers=self.headers("admin"))
+        if route == "DELETE /v1/accounts/{account:path}" and consumed:
+            account = "/v1/accounts/user:crm|7"
+            self.web.client.put(account, json={"person": "user:ana"}, headers=self.headers("admin"))
         values = {
+            "{account:path}": "user:crm|7",
             "{batch_id}": batch_id,
             "{document_id}": document_id,
+            "{document:path}": "merger.md",
             "{key_id}": key_id,
             "{conversation_id}": conversation_id,
             "{job_id}": queued_job(self.web, cancelled=route.endswith("retry")) if "{job_id}" in route else "",

@@ -11,6 +11,7 @@ import pytest
 from web_home import WebHome, bearer, web_home
 
 from apps.cli.main import invoke
+from catalog.job_queue import WORKER_LOST
 from governance.audit import Kind
 from workers.run import run_next
 
@@ -67,6 +68,7 @@ def test_a_source_is_followed_from_its_job_to_its_failures(web: WebHome) -> None
     do_all(web)
 
     job = call(web, "GET", f"/v1/jobs/{source['job_id']}")
+    assert job["progress"].pop("per_second") > 0
     assert job["progress"] == {"total": 2, "settled": 2, "states": {"done": 1, "dead": 1}, "seconds_left": 0.0}
     [failure] = job["failures"]
     assert failure["document"] == "empty.md"
@@ -97,10 +99,71 @@ def test_jobs_are_listed_by_state_and_queue_and_cancelled(web: WebHome) -> None:
     assert missing.status_code == 404
 
 
+def test_a_job_is_paused_resumed_and_says_why_it_stands_as_it_does(web: WebHome) -> None:
+    first, second = (upload(web, name, b"# Leave\n\nAbout leave.\n") for name in ("a.md", "b.md"))
+    assert call(web, "GET", f"/v1/jobs/{second}")["why"].startswith("It waits for its turn")
+
+    paused = call(web, "POST", f"/v1/jobs/{first}/pause")
+    assert (paused["state"], paused["why"]) == ("paused", "It is paused.")
+    assert paused["next_steps"] == [f"Let it run: footnote jobs resume {first}"]
+    do_all(web)
+    assert call(web, "GET", f"/v1/jobs/{first}")["state"] == "paused"
+    assert call(web, "GET", f"/v1/jobs/{second}")["why"] == "It was done after 1 attempt."
+
+    assert call(web, "POST", f"/v1/jobs/{first}/resume")["state"] == "queued"
+    do_all(web)
+    assert call(web, "GET", f"/v1/jobs/{first}")["state"] == "done"
+
+
+def test_a_dead_letter_says_why_and_what_to_do_over_http_and_on_the_command_line(
+    web: WebHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = upload(web, "empty.md", b" \n")
+    do_all(web)
+
+    told = call(web, "GET", f"/v1/jobs/{job}")
+    assert told["why"].startswith("It was given up after 1 attempt: empty: ")
+    steps = told["next_steps"]
+    assert steps[1:] == [f"Try it again: footnote jobs retry {job}", f"Put it aside: footnote jobs cancel {job}"]
+    assert "no text" in steps[0]
+    capsys.readouterr()
+    assert invoke(["--home", str(web.home.layout.folder), "jobs", "why", job]) == 0
+    written = " ".join(capsys.readouterr().out.split())
+    assert f"empty.md is dead: {told['why']}" in written
+    assert steps[1] in written
+
+
+def test_why_of_a_document_is_told_to_administrators_by_its_id_or_name(web: WebHome) -> None:
+    upload(web, "folder/empty.md", b" \n")
+    do_all(web)
+    [document] = [view.document_id for view in web.administration.documents()]
+
+    by_name = call(web, "GET", "/v1/documents/folder%2Fempty.md/why")
+    assert "empty" in by_name["why"]
+    assert any("footnote jobs retry" in step for step in by_name["next_steps"])
+    assert call(web, "GET", f"/v1/documents/{document}/why")["why"] == by_name["why"]
+    missing = web.client.get("/v1/documents/nothing/why", headers=bearer(web.administrator))
+    assert missing.status_code == 404
+    refused = web.client.get(f"/v1/documents/{document}/why", headers=bearer(web.key("user:ana")))
+    assert refused.status_code == 403
+
+
+def test_a_job_whose_worker_was_lost_says_when_it_is_tried_again(web: WebHome) -> None:
+    job = upload(web, "a.md", b"# Leave\n\nAbout leave.\n")
+    claimed = web.home.jobs.claim("host:1:1", QUEUES)
+    assert claimed is not None
+    assert "host:1:1 has it in hand (attempt 1)" in call(web, "GET", f"/v1/jobs/{job}")["why"]
+
+    web.home.jobs.fail(claimed, WORKER_LOST)
+
+    told = call(web, "GET", f"/v1/jobs/{job}")["why"]
+    assert told.startswith("Attempt 1 failed: the worker was lost. It is tried again from ")
+
+
 def test_prometheus_sees_jobs_by_queue_and_state_and_how_long_the_oldest_waits(web: WebHome) -> None:
     upload(web, "a.md", b"# Leave\n\nAbout leave.\n")
-    upload(web, "empty.md", b" \n")
     run_next(web.home, QUEUES)
+    upload(web, "empty.md", b" \n")
 
     page = web.client.get("/metrics", headers=bearer(web.administrator)).text
 
@@ -128,7 +191,8 @@ def test_the_command_line_keeps_a_source_in_step_and_follows_its_job(
     do_all(web)
     [source] = run("sources", "list")
     assert (source["source"], source["documents"]) == ("handbook", 2)
-    assert run("sources", "show", "handbook") == source
+    shown = run("sources", "show", "handbook")
+    assert {**shown, "content_lag_s": 0} == {**source, "content_lag_s": 0}
     shown = run("jobs", "show", added["job_id"])
     assert shown["progress"]["settled"] == 2
     [dead] = run("jobs", "list", "--state", "dead")
@@ -176,7 +240,7 @@ def test_a_state_a_queue_or_an_interval_that_there_is_not_is_wrong_usage(
 ) -> None:
     home, folder = ["--home", str(web.home.layout.folder)], str(web.folder)
     for arguments, says in (
-        (["jobs", "list", "--state", "failed"], "queued, running, done, dead, cancelled"),
+        (["jobs", "list", "--state", "failed"], "queued, paused, running, done, dead, cancelled"),
         (["jobs", "list", "--queue", "slow"], "ingest, batch, upkeep"),
         (["sources", "add", folder, "--every", "10000w"], "once a year"),
     ):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,8 @@ from apps.web import readiness
 from apps.web.body_limit import JSON_BYTES
 from apps.web.boundary import SECURITY_HEADERS
 from core.settings import Settings
+from retrieval.index.manifest import read_manifest, write_manifest
+from retrieval.index.storage import Storage
 from wiring.lifecycle import init_home
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,10 +51,12 @@ def test_readiness_names_a_catalog_of_another_schema(web: WebHome) -> None:
     assert not_ready(web) == ["catalog"]
 
 
-def test_readiness_names_an_index_that_does_not_open(web: WebHome) -> None:
+def test_readiness_names_an_index_of_a_later_version(web: WebHome) -> None:
     web.add("leave.md", LEAVE, "everyone")
     assert not_ready(web) == []
-    next(web.home.layout.index.glob("*anifest*")).write_text("{")
+    manifest = read_manifest(web.home.layout.index)
+    assert manifest is not None
+    write_manifest(web.home.layout.index, replace(manifest, format=manifest.format + 1), Storage())
 
     assert not_ready(web) == ["index"]
 

@@ -31,7 +31,7 @@ def test_a_batch_waits_for_every_person_and_people_wait_for_nobody() -> None:
             thread, begun = in_thread(turns, Writing(priority=10))
             assert not begun.wait(0.3)
         assert not begun.wait(0.3)
-    assert begun.wait(5)
+    assert begun.wait(30)
     thread.join()
 
 
@@ -40,7 +40,7 @@ def test_one_row_of_a_batch_does_not_hold_up_another_nor_a_person() -> None:
     with turns.taken(Writing(priority=10)):
         for priority in (0, 10):
             thread, begun = in_thread(turns, Writing(priority=priority))
-            assert begun.wait(5)
+            assert begun.wait(30)
             thread.join()
 
 
@@ -52,7 +52,7 @@ def test_a_person_whose_question_fails_holds_up_nobody() -> None:
     except ValueError:
         pass
     thread, begun = in_thread(turns, Writing(priority=10))
-    assert begun.wait(5)
+    assert begun.wait(30)
     thread.join()
 
 

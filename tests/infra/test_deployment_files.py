@@ -71,6 +71,8 @@ def test_the_image_holds_every_room_that_is_installed() -> None:
 
     assert rooms == set(re.findall(r"^COPY (\w+) \1$", dockerfile, re.M))
     assert all(f"!{room}\n" in ignored for room in rooms)
+    files = re.findall(r"^COPY (.+) \./$", dockerfile, re.M)[0].split()
+    assert {"pyproject.toml", "setup.py"} <= set(files) and all(f"!{name}\n" in ignored for name in files)
 
 
 def _expressions() -> list[str]:

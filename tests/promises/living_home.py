@@ -67,7 +67,7 @@ class HomeTemplate:
             database = f"template{uuid.uuid4().hex}"
             _administer(postgres_server, f"CREATE DATABASE {database}")
             url = make_url(postgres_server).set(database=database).render_as_string(hide_password=False)
-        settings = Settings(home=folder / "home", database_url=url, embedding_model="hashing")
+        settings = Settings(home=folder / "home", database_url=url, embedding_model="hashing", audit_limit_s=30.0)
         init_home(settings)
         return cls(settings)
 

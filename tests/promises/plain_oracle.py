@@ -98,7 +98,9 @@ class Oracle:
             return
         self.allow = self.allow if allow is None else allow
         for path, doc in self.docs.items():
-            doc.source = self.decide(path) or doc.source
+            lists = self.decide(path) or doc.source
+            # What lies there no more may have been taken away for the sake of those who are let in now.
+            doc.source = lists if path in disk else self.narrower(doc.source, lists)
         gone = sorted((path for path in self.docs if path not in disk), reverse=True)
         missing = {(self.docs[path].content, path.rpartition(".")[2]): path for path in gone}
         for path, content in disk.items():
@@ -113,6 +115,12 @@ class Oracle:
                 self.docs[path] = Doc(content, lists, self.revoked_before.pop(path, {}))
         for path in [path for path in self.docs if prune and path not in disk]:
             self.delete(path)
+
+    def narrower(self, before: Lists, after: Lists) -> Lists:
+        """Those whom both name, themselves or by a group they are in, and whom neither denies."""
+        still = {name for name in after.allow if self.holds(name) & before.allow}
+        still |= {name for name in before.allow if self.holds(name) & after.allow and not self.holds(name) & still}
+        return Lists(frozenset(still), before.deny | after.deny)
 
     def delete(self, path: str) -> None:
         by_hand = self.docs.pop(path).by_hand

@@ -11,13 +11,17 @@ import pytest
 from living_home import LivingHome
 
 from apps.administration import Administration
+from catalog.database import Catalog
 from core.answers import Mode, Passage, SearchResult
 from core.errors import AuditUnavailable
 from core.principals import parse_grantee, parse_principal
 from generation.answerer import Answerer, Draft, Writing
+from governance.access.readable import Readable
 from governance.audit import AuditLog, Entry, Kind, Record
 from governance.audit.log import Pending
 from governance.identity import ADMINISTRATOR
+from retrieval.facets import DocumentFacets, Matching
+from retrieval.filters import Filters
 from retrieval.ranking import Ranker, Ranking
 from retrieval.search import Searcher
 
@@ -28,7 +32,7 @@ ANA = parse_principal("user:ana")
 class InterruptedRanker(Ranker):
     """Does something after a ranking: when its rows were chosen and before their text is read."""
 
-    interruptions: list[Callable[[], object]]
+    interruptions: list[Callable[[], object]] = field(default_factory=list)
 
     def rank(self, *arguments: Any) -> Ranking:
         ranking = super().rank(*arguments)
@@ -76,7 +80,7 @@ def administration(home: LivingHome) -> Administration:
 
 
 def interrupted_search(home: LivingHome, *interruptions: Callable[[], object]) -> list[str]:
-    ranker = InterruptedRanker(home.index_reader, home.encoder, list(interruptions))
+    ranker = InterruptedRanker(home.index_reader, home.encoder, interruptions=list(interruptions))
     hits = replace(home.searcher, ranker=ranker).search("when does the canteen open", ANA, 5).hits
     return [hit.passage.external_id for hit in hits]
 
@@ -96,7 +100,7 @@ def test_a_hit_edited_while_it_was_ranked_is_shown_as_it_now_is(living: LivingHo
             (folder / f"{number}.md").write_text(f"# Part {number}\n\nThe canteen number {number} is closed.")
         living.sync(folder)
 
-    ranker = InterruptedRanker(living.index_reader, living.encoder, [edit])
+    ranker = InterruptedRanker(living.index_reader, living.encoder, interruptions=[edit])
     hits = replace(living.searcher, ranker=ranker).search("when does the canteen open", ANA, 5).hits
 
     assert len(hits) == 5
@@ -143,6 +147,37 @@ def test_an_answer_whose_source_was_edited_meanwhile_quotes_what_now_stands_ther
     assert all("ten o'clock" in citation.quote and citation.version == 2 for citation in answer.citations)
 
 
+class InterruptedFacets(DocumentFacets):
+    """Does something before rows are filtered: when it was decided what may be read."""
+
+    def __init__(self, catalog: Catalog, interruptions: list[Callable[[], object]]) -> None:
+        super().__init__(catalog)
+        self.interruptions = interruptions
+
+    def matching(self, view: Readable, filters: Filters) -> Matching:
+        if self.interruptions:
+            self.interruptions.pop(0)()
+        return super().matching(view, filters)
+
+
+def test_a_filtered_search_fills_k_though_documents_are_replaced_while_it_is_filtered(
+    living: LivingHome, folder: Path
+) -> None:
+    """The rows of the view are gone then, and those in their place are in no view yet."""
+
+    def replace_all() -> None:
+        for number in range(8):
+            (folder / f"{number}.md").write_text(
+                f"# Part {number}\n\nThe canteen number {number} opens at ten o'clock."
+            )
+        living.sync(folder)
+
+    searcher = replace(living.searcher, facets=InterruptedFacets(living.catalog, [replace_all]))
+    hits = searcher.search("when does the canteen open", ANA, 5, Filters(sources=("org",))).hits
+
+    assert [hit.passage.version for hit in hits] == [2] * 5
+
+
 class MisreadingSearcher(Searcher):
     """Finds what is there, and reads it wrong."""
 
@@ -157,7 +192,7 @@ def test_a_quote_that_is_not_the_stored_text_is_never_shown(living: LivingHome, 
     question, searcher = "When does the canteen number 3 open?", living.searcher
     assert "nine" in living.ask.ask(question, ANA, "test").citations[0].quote
 
-    misreading = MisreadingSearcher(searcher.catalog, searcher.readable, searcher.ranker, searcher.gate)
+    misreading = MisreadingSearcher(**vars(searcher))
     answer = replace(living.ask, searcher=misreading).ask(question, ANA, "test")
 
     assert (answer.text, answer.citations, answer.reason) == ("", (), "unavailable")

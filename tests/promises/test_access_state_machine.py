@@ -31,7 +31,7 @@ from core.principals import Principal, parse_grantee, parse_principal
 from governance.doors import DocumentView
 from governance.identity import ADMINISTRATOR
 from ingest.parsing.formats import parse
-from retrieval.search import Filters
+from retrieval.filters import Filters
 
 PATHS = ("a.md", "b.md", "c.txt", "hr/a.md", "hr/b.md", "hr/pay/a.md", "hr/pay/c.txt", "eng/b.md")
 RULED = ("", "hr", "hr/pay")

@@ -11,7 +11,7 @@ from living_home import HomeTemplate, LivingHome
 
 from core.errors import NotFound
 from core.principals import parse_principal
-from retrieval.search import NO_FILTERS, Filters
+from retrieval.filters import NO_FILTERS, Filters
 
 ANA, BEN = parse_principal("user:ana"), parse_principal("user:ben")
 TERMS = ("merger", "lawsuit", "layoffs", "acquisition", "holidays", "canteen")

@@ -94,13 +94,15 @@ class _Reply:
     writing: Writing = field(default_factory=Writing)
 
     def whole(self) -> Events:
-        answer = self.home.ask.ask(*self._question(), writing=self._understood())
+        answer = self.home.ask.ask(*self._question(), self.body.filters.filters(), writing=self._understood())
         self.metrics.answered(answer)
         yield ServerEvent(None, completion(answer, self.body.model, self._address))
 
     def streamed(self) -> Events:
         chunks = Chunks.of(self.body, self._address)
-        with closing(self.home.ask.stream(*self._question(), writing=self._understood())) as events:
+        with closing(
+            self.home.ask.stream(*self._question(), self.body.filters.filters(), writing=self._understood())
+        ) as events:
             for event in events:
                 match event:
                     case PassagesFound():

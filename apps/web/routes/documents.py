@@ -11,9 +11,10 @@ from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import TypeAdapter
 
-from apps.rendering import document_json
+from apps.rendering import document_json, near_json
 from apps.web.guard import Administrator, Caller, GuardedRoute, OpenHome, needs
 from apps.web.requests import Name
+from apps.why import explained
 from apps.work import Work
 from core.errors import LimitExceeded, NotFound, UnreadableDocument, Verdict, WrongUsage
 from core.principals import Grantee, parse_grantee
@@ -54,8 +55,9 @@ def upload(
         response.headers["Location"] = f"/v1/jobs/{job_id}"
         return {"job_id": job_id, "external_id": name, "warnings": _access_warnings(home, lists)}
     report, document_id = administration.upload(source, name, _bytes_of(file, home), lists)
-    if report.failures:
-        failure = report.failures[0]
+    failed = [failure for failure in report.failures if failure.verdict != "partial"]
+    if failed:
+        failure = failed[0]
         raise UnreadableDocument(cast(Verdict, failure.verdict), failure.cause)
     if not report.added:
         response.status_code = 200
@@ -74,17 +76,28 @@ def list_documents(home: OpenHome, caller: Caller) -> list[dict[str, Any]]:
 @router.get(PATH + "/{document_id}")
 @needs("read")
 def show_document(document_id: str, home: OpenHome, caller: Caller) -> dict[str, Any]:
-    """One document's record."""
-    return document_json(home.gate.document(caller.principal, _checked(document_id)))
+    """One document's record, and the documents that the caller may read and that say nearly the same."""
+    view = home.gate.document(caller.principal, _checked(document_id))
+    return {**document_json(view), **near_json(home.near_duplicates.readable(caller.principal, view.document_id))}
 
 
 @router.get(PATH + "/{document_id}/text", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 @needs("read")
-def show_text(document_id: str, request: Request, home: OpenHome, caller: Caller) -> Response:
-    """The stored text that citations point into, as plain text; with `Accept: application/json`, in its record."""
-    view, text = home.disclosure.text(caller.principal, _checked(document_id), caller.actor)
+def show_text(
+    document_id: str,
+    request: Request,
+    home: OpenHome,
+    caller: Caller,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="An earlier one; unset: the current.")] = None,
+) -> Response:
+    """The stored text that citations point into, as plain text; with `Accept: application/json`, in its record.
+
+    An earlier version is shown to who may read the document now and could read that version then.
+    """
+    view, text = home.disclosure.text(caller.principal, _checked(document_id), caller.actor, version)
     if "application/json" in request.headers.get("accept", ""):
-        return JSONResponse({**document_json(view), "text": text})
+        near = home.near_duplicates.readable(caller.principal, view.document_id)
+        return JSONResponse({**document_json(view), **near_json(near), "text": text})
     return PlainTextResponse(text, headers={"Footnote-Document-Version": str(view.version)})
 
 
@@ -99,6 +112,13 @@ def show_content(document_id: str, home: OpenHome, caller: Caller) -> Response:
     view, data = home.disclosure.content(caller.principal, _checked(document_id), caller.actor)
     headers = {"Content-Disposition": _attachment(view.external_id)}
     return Response(data, headers=headers, media_type="application/octet-stream")
+
+
+@router.get(PATH + "/{document:path}/why")
+@needs("admin")
+def why_document(document: Name, administration: Administrator) -> dict[str, Any]:
+    """Why a document, by its id or its name in its source, can or cannot be found; for administrators."""
+    return explained(administration, document)
 
 
 @router.delete(PATH + "/{document_id}", status_code=204)

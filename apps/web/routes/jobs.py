@@ -13,14 +13,14 @@ from apps.work import Work
 
 router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 
-State = Literal["queued", "running", "done", "dead", "cancelled"]
+State = Literal["queued", "paused", "running", "done", "dead", "cancelled"]
 
 
 @router.get("/v1/jobs")
 @needs("admin")
 def list_jobs(
     administration: Administrator,
-    state: Annotated[list[State] | None, Query(max_length=5)] = None,
+    state: Annotated[list[State] | None, Query(max_length=6)] = None,
     queue: Annotated[Name | None, Query()] = None,
     group_id: Annotated[Name | None, Query(description="Jobs that one job has queued, by its id.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -54,3 +54,17 @@ def retry_job(job_id: Name, administration: Administrator) -> dict[str, Any]:
 def cancel_job(job_id: Name, administration: Administrator) -> dict[str, Any]:
     """Cancel a job that waits or runs (what a worker has of it is not published), or put a dead letter aside."""
     return job_json(Work(administration).cancel_job(job_id))
+
+
+@router.post("/v1/jobs/{job_id}/pause")
+@needs("admin")
+def pause_job(job_id: Name, administration: Administrator) -> dict[str, Any]:
+    """Let a job, and those it has queued, wait until they are resumed; what runs already comes to its end."""
+    return job_json(Work(administration).pause_job(job_id))
+
+
+@router.post("/v1/jobs/{job_id}/resume")
+@needs("admin")
+def resume_job(job_id: Name, administration: Administrator) -> dict[str, Any]:
+    """Let a paused job, and those it has queued, run again."""
+    return job_json(Work(administration).resume_job(job_id))

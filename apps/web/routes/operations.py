@@ -27,8 +27,8 @@ async def livez() -> dict[str, str]:
 def readyz(request: Request) -> Response:
     """Every part that an answer needs works; otherwise a problem that lists the parts that do not.
 
-    Ready but `degraded`: without the `model` questions are answered by quotes, without `redis` jobs wait, and where the
-    `index` was deleted nothing is found until the next ingest.
+    Ready but `degraded`: without the `model` questions are answered by quotes, without `redis` jobs wait, and while a
+    damaged or deleted `index` is built anew, the catalog is searched in its place, slower.
     """
     readiness: Readiness = request.app.state.readiness
     found = readiness.found()

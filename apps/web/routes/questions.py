@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from apps.rendering import answer_json, citation_json, hit_json, search_json
+from apps.rendering import answer_json, citation_json, facets_json, hit_json, search_json
 from apps.web.guard import AppMetrics, Caller, GuardedRoute, OpenHome, needs
 from apps.web.metrics import Metrics
 from apps.web.problems import footnote_problem, unexpected_problem
@@ -33,6 +33,13 @@ def search(body: SearchBody, home: OpenHome, caller: Caller, metrics: AppMetrics
     result, audit_id = home.search.search(body.query, caller.principal, body.k, caller.actor, body.filters.filters())
     metrics.searched(result)
     return search_json(result, audit_id)
+
+
+@router.get("/v1/facets")
+@needs("search", "ask")
+def facets(home: OpenHome, caller: Caller) -> dict[str, Any]:
+    """What filters can ask of the documents that the caller may read, and of how many of these."""
+    return facets_json(home.facets.of(home.readable.of(caller.principal)))
 
 
 @router.post("/v1/ask", response_model=None, responses={200: {"content": {"text/event-stream": {}}}})

@@ -12,16 +12,18 @@ const REASONS = {
   unavailable: ["I cannot answer right now.", "The documents behind the answer are changing. Try again in a moment."],
 };
 
-/** A turn of the conversation on the page. `attempt` runs work that may fail and says so. */
+/** A turn of the conversation on the page. `attempt` runs work that may fail and says so; `narrowed` are the documents
+    asked of, in words, where these are not all. */
 export class Turn {
-  constructor(question, attempt) {
+  constructor(question, attempt, narrowed = "") {
     this.attempt = attempt;
     this.citations = new Map();
     this.status = make("p", { class: "status" }, "Looking through what you may read…");
     this.text = make("p", { class: "answer", dir: "auto" });
     this.footnotes = make("ol", { class: "footnotes", "aria-label": "Footnotes" });
-    this.element = make("article", { class: "turn", "aria-busy": "true" },
-      make("h2", { class: "asked", dir: "auto" }, question), this.status, this.text, this.footnotes);
+    const asked = make("h2", { class: "asked", dir: "auto" }, question);
+    if (narrowed) asked.append(make("small", {}, `only in ${narrowed}`));
+    this.element = make("article", { class: "turn", "aria-busy": "true" }, asked, this.status, this.text, this.footnotes);
   }
 
   /** What was found, before the first sentence. */

@@ -4,6 +4,7 @@ import { Turn } from "./answers.js";
 import { call, Problem, session, stream } from "./api.js";
 import { conversation, current, listConversations } from "./conversations.js";
 import { button, byId, make } from "./elements.js";
+import { chosenFilters, chosenInWords, forgetFilters, offerFilters } from "./filters.js";
 import { showIntake, stopIntake } from "./intake.js";
 import { closePassage, openDocument } from "./reading.js";
 
@@ -44,6 +45,7 @@ function showSignIn() {
   closePassage();
   startOver();
   stopIntake();
+  forgetFilters();
   for (const id of ["desk", "library", "intake", "who", "views", "shelf", "drawer"]) byId(id).hidden = true;
   for (const id of ["conversations", "library-list", "intake-body"]) byId(id).replaceChildren();
   byId("sign-in").hidden = false;
@@ -61,7 +63,7 @@ async function showDesk(me) {
   byId("views").hidden = open.length < 2;
   startOver();
   await show(open[0] ?? "desk");
-  if (me.scopes.includes("ask")) await refreshConversations();
+  if (me.scopes.includes("ask")) await Promise.all([refreshConversations(), attempt(offerFilters)]);
   await openLinked();
 }
 
@@ -114,6 +116,7 @@ async function show(view) {
   byId("shelf").hidden = byId("drawer").hidden = !asking;
   stopIntake();
   if (view === "desk") byId("question").focus();
+  if (asking && !byId("narrow").hidden) await attempt(offerFilters);
   if (view === "library") await showDocuments();
   if (view === "intake") await showIntake(attempt);
 }
@@ -154,8 +157,9 @@ async function openConversation(id) {
   await refreshConversations();
 }
 
-function addTurn(question) {
-  const turn = new Turn(question, attempt);
+/** `narrowed` says in words which documents the question is asked of; empty: all. */
+function addTurn(question, narrowed = "") {
+  const turn = new Turn(question, attempt, narrowed);
   byId("thread").append(turn.element);
   document.body.classList.add("answered");
   byId("question").value = "";
@@ -179,9 +183,9 @@ async function ask(event) {
     asked = await attempt(async () => {
       const conversationId = await conversation();
       if (writing.signal.aborted) return;
-      const turn = addTurn(question);
+      const turn = addTurn(question, chosenInWords());
       turn.element.scrollIntoView({ block: "start", behavior: "smooth" });
-      await write(turn, { question, conversation_id: conversationId }, writing.signal);
+      await write(turn, { question, conversation_id: conversationId, filters: chosenFilters() }, writing.signal);
     });
   } finally {
     // Whatever went wrong, the next question can be asked.
