@@ -9,6 +9,12 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
+            "governance._flags",
+            ["governance/native/flags.c"],
+            extra_compile_args=["-O3", "-fvisibility=hidden"],
+            optional=True,
+        ),
+        Extension(
             "inference._bert_amx",
             ["inference/native/bert_amx.c"],
             extra_compile_args=["-O3", "-fvisibility=hidden"],

@@ -103,7 +103,7 @@ class _SignIndex:
         api.copy_array_to_vector(
             np.tile(corners, (width // _QUARTER, 1)).astype(np.float32).ravel(), plain.pq.centroids
         )
-        numbers, codes = np.arange(count, dtype=np.int64), signs.by_vector(count)
+        numbers, codes = np.arange(count, dtype=np.int64), np.ascontiguousarray(signs.words[0]).view(np.uint8)
         plain.invlists.add_entries(0, count, api.swig_ptr(numbers), api.swig_ptr(codes))
         plain.ntotal = count
         self.faiss = api.IndexIVFPQFastScan(plain)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.compiled import compiled
+from core.compiled import compiled
 from retrieval.faiss_scan import by_codes
 from retrieval.scan import DEVIATIONS, ROUNDING, Part, Query
 
-_LAYOUT = 1  # see `scan_layout` in native/scan.c
+_LAYOUT = 2  # see `scan_layout` in native/scan.c
 
 # Up to this many readable chunks of a segment, reading their vectors costs less than rotating the query and looking at
 # signs.
@@ -25,7 +25,6 @@ FEW = 1_024
 _OVERSAMPLING = 4
 _FEWEST_PROBED = 64
 
-_GROUP = 64  # as in scan.c: what is worked in has room for whole groups
 _Pointer: Any = ctypes.c_void_p
 
 _ARRAYS = ("signs", "factors", "fine_signs", "fine_factors", "fine_spreads", "codes", "vectors")
@@ -44,15 +43,13 @@ class _Segment(ctypes.Structure):
 class _Query(ctypes.Structure):
     _fields_ = (
         *((name, _Pointer) for name in ("planes", "bytes", "vector")),
-        *((name, ctypes.c_int32) for name in ("plane_sum", "byte_sum")),
+        *((name, ctypes.c_int32) for name in ("stride", "plane_sum", "byte_sum")),
         *((name, ctypes.c_float) for name in ("step", "lost", "deviations", "code_scale", "code_error", "rounding")),
     )
 
 
 class _Work(ctypes.Structure):
-    _fields_ = tuple(
-        (name, _Pointer) for name in ("estimates", "refined", "left", "best", "scores", "sorting", "positions")
-    )
+    _fields_ = tuple((name, _Pointer) for name in ("estimates", "scores", "sorting", "listed", "positions"))
 
 
 class _Room:
@@ -60,14 +57,10 @@ class _Room:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        groups = -(-count // _GROUP)
-        self.positions = np.empty(count, np.int32)
-        self._left = np.empty(groups, np.uint64)
-        self._numbers = [
-            np.empty(size, np.float32) for size in (groups * _GROUP, groups * _GROUP, groups, count, count)
-        ]
-        estimates, refined, *others = (array.ctypes.data for array in self._numbers)
-        self.work = _Work(estimates, refined, self._left.ctypes.data, *others, self.positions.ctypes.data)
+        numbers = [np.empty(count, np.float32) for _ in range(3)]
+        listed, self.positions = (np.empty(count, np.int32) for _ in range(2))
+        self._worked_in = [*numbers, listed, self.positions]
+        self.work = _Work(*(array.ctypes.data for array in self._worked_in))
 
 
 @dataclass(frozen=True)
@@ -100,7 +93,7 @@ class NativeScan:
                     *map(ctypes.byref, (_signs_of(part), _rounded(query, part, planes, code))),
                     *(bitmap, k, probed, threshold, self.way, ctypes.byref(room.work)),
                 )
-            return room.positions[:found].astype(np.int64)
+            return np.sort(room.positions[:found]).astype(np.int64)
 
     @contextmanager
     def _room(self, count: int) -> Iterator[_Room]:
@@ -143,7 +136,7 @@ def _vector_of(query: Query) -> _Query:
 
 def _rounded(query: Query, part: Part, planes: NDArray[np.uint64], code: NDArray[np.int8]) -> _Query:
     coarse, described = query.coarse, _vector_of(query)
-    described.planes, described.bytes = planes.ctypes.data, code.ctypes.data
+    described.planes, described.stride, described.bytes = planes.ctypes.data, planes.shape[1], code.ctypes.data
     described.plane_sum, described.byte_sum = int(coarse.numbers.sum()), int(code.sum(dtype=np.int64))
     described.step, described.lost, described.deviations = coarse.step, coarse.lost, DEVIATIONS
     described.code_scale = query.code.step / part.segment.record.scale
@@ -154,7 +147,7 @@ def _rounded(query: Query, part: Part, planes: NDArray[np.uint64], code: NDArray
 @cache
 def _library() -> ctypes.CDLL | None:
     """The compiled scan; None where it was not built."""
-    library = compiled("scan", _LAYOUT)
+    library = compiled("retrieval._scan", _LAYOUT)
     if library is None:
         return None
     library.scan_way.argtypes = ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import gcd
 from typing import Any, Protocol
 
 import faiss
@@ -27,6 +28,7 @@ DEVIATIONS = 5.0
 ROUNDING = 1e-5
 """Bounds the rounding of a product of unit vectors in 32 bits."""
 
+_EIGHT = 8
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -93,10 +95,14 @@ class Query:
 
     @cached_property
     def planes(self) -> NDArray[np.uint64]:
-        """(words, PLANES): the bits of `coarse` in two's complement, the lowest plane first."""
+        """(PLANES, words): the bits of `coarse` in two's complement, the lowest plane first.
+
+        A vector's words again and again, until eight at a time come to an end.
+        """
         numbers = self.coarse.numbers.astype(np.int8)
         bits = (numbers[None, :] >> np.arange(PLANES, dtype=np.int8)[:, None] & 1).astype(np.bool_)
-        return np.ascontiguousarray(packed_bits(bits).T)
+        packed = packed_bits(bits)
+        return np.tile(packed, _EIGHT // gcd(_EIGHT, packed.shape[1]))
 
     def code_error(self, segment: Segment) -> float:
         """How far a product of 8-bit codes can be from the similarity.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.compiled import compiled
+from core.compiled import compiled
 from retrieval.index.segment import SegmentArrays
 
 _LAYOUT = 1  # see `bm25_layout` in native/bm25.c
@@ -181,7 +181,7 @@ def _at(array: NDArray[Any]) -> int:
 @cache
 def _library() -> ctypes.CDLL | None:
     """The compiled loops; None where they were not built."""
-    library = compiled("bm25", _LAYOUT)
+    library = compiled("retrieval._bm25", _LAYOUT)
     if library is None:
         return None
     pointer, number = ctypes.c_void_p, ctypes.c_int64

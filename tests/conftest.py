@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
@@ -26,6 +27,8 @@ pytest_plugins = ["vllm_server", "redis_server"]
 SAID = ("annual leave", "18 million", "purchase price", "quokkapassage")
 # Tests run side by side on machines that do other things too; how long a record may take is tested where it is tested.
 PATIENT_S = 30.0
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 os.environ.setdefault("FOOTNOTE_AUDIT_LIMIT_S", f"{PATIENT_S:g}")  # also of programs that tests start
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "eval"
 

@@ -54,7 +54,8 @@ class Making:
 
     def __init__(self, events: Events, cancel: Cancellation) -> None:
         """Starts at once; raises `Transient` when too many are being made."""
-        if not _places.acquire(blocking=False):
+        self._places = _places  # one is given back where it was taken
+        if not self._places.acquire(blocking=False):
             raise Transient(_BUSY)
         self.cancel = cancel
         self._loop = asyncio.get_running_loop()
@@ -64,7 +65,7 @@ class Making:
         try:
             threading.Thread(target=run, args=(self._make, events), name="footnote-answer", daemon=True).start()
         except RuntimeError as error:  # the system has no thread left
-            _places.release()
+            self._places.release()
             raise Transient(_BUSY) from error
 
     async def next(self, limit_s: float | None = None) -> ServerEvent | None:
@@ -85,7 +86,7 @@ class Making:
         except Exception as error:  # noqa: BLE001 - carried over to the reader
             self._put(error)
         finally:
-            _places.release()
+            self._places.release()
 
     def _put(self, made: ServerEvent | Exception | None) -> bool:
         """Hand over what was made when there is room; whether somebody still wants it."""

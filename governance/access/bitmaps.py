@@ -1,10 +1,15 @@
-"""Compressed bitmaps from and to one flag for each number: copied, where number by number takes milliseconds."""
+"""Flags, bits and compressed bitmaps of numbers, each from another: where one by one takes milliseconds."""
 
 from __future__ import annotations
+
+import ctypes
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap, FrozenBitMap
+
+from core.compiled import compiled
 
 # The Roaring bitmap's interchange format (RoaringFormatSpec; Lemire et al., "Roaring Bitmaps: Implementation of an
 # Optimized Software Library", 2018): containers of 2^16 numbers, as an array of 16 bits each up to 4,096 of them, and
@@ -14,11 +19,40 @@ _CONTAINER = 1 << 16
 _LARGEST_ARRAY = 4_096
 _FEWEST_WITH_OFFSETS = 4
 
+_WORD = 64
+_LAYOUT = 1  # see `flags_layout` in native/flags.c
 
-def bitmap_of(flags: NDArray[np.bool_]) -> FrozenBitMap:
-    """The numbers of the flags that are set."""
-    containers = [flags[at : at + _CONTAINER] for at in range(0, len(flags), _CONTAINER)]
-    counts = [int(np.count_nonzero(container)) for container in containers]
+
+def bits_at(flags: NDArray[np.bool_], numbers: NDArray[np.uint32]) -> tuple[NDArray[np.uint64], int]:
+    """Bit i, the lowest of the first word first, is the flag at `numbers[i]`; zeros up to a whole word.
+
+    And how many are set. Whoever calls sees to it that there is a flag for each number.
+    """
+    bits = np.zeros(-(-len(numbers) // _WORD), np.uint64)
+    library = _library()
+    if library is None:
+        packed = np.packbits(flags[numbers.astype(np.intp)], bitorder="little")
+        bits.view(np.uint8)[: len(packed)] = packed
+        return bits, int(np.bitwise_count(bits).sum())
+    whole = np.ascontiguousarray(numbers, np.uint32)
+    return bits, library.flags_at(flags.ctypes.data, whole.ctypes.data, len(whole), bits.ctypes.data)
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """What was compiled; None where it was not."""
+    library = compiled("governance._flags", _LAYOUT)
+    if library is not None:
+        library.flags_at.restype = ctypes.c_int64
+        library.flags_at.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
+    return library
+
+
+def bitmap_of(bits: NDArray[np.uint64]) -> FrozenBitMap:
+    """The numbers of the bits that are set, the lowest of the first word being 0."""
+    words = _CONTAINER // _WORD
+    containers = [bits[at : at + words] for at in range(0, len(bits), words)]
+    counts = [int(np.bitwise_count(container).sum(dtype=np.int64)) for container in containers]
     used = [key for key, count in enumerate(counts) if count]
     parts = [_serialized(containers[key], counts[key]) for key in used]
     header = np.array([[key, counts[key] - 1] for key in used], "<u2")
@@ -68,7 +102,7 @@ def _runs(pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.repeat(np.arange(len(edges) - 1) % 2 == 1, np.diff(edges))
 
 
-def _serialized(container: NDArray[np.bool_], count: int) -> bytes:
+def _serialized(container: NDArray[np.uint64], count: int) -> bytes:
     if count <= _LARGEST_ARRAY:
-        return np.flatnonzero(container).astype("<u2").tobytes()
-    return np.packbits(container, bitorder="little").tobytes().ljust(_CONTAINER // 8, b"\0")
+        return np.flatnonzero(np.unpackbits(container.view(np.uint8), bitorder="little")).astype("<u2").tobytes()
+    return container.tobytes().ljust(_CONTAINER // 8, b"\0")

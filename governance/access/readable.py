@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from catalog.database import Catalog
 from catalog.models import AccessEntry, ChunkRow, Document, Epoch
 from core.principals import Principal
-from governance.access.bitmaps import bitmap_of
+from governance.access.bitmaps import bitmap_of, bits_at
 from governance.access.membership import HELD, asking
 
 _KEPT_VIEWS = 256
@@ -121,13 +121,14 @@ class _Places:
     """Where every document is: its rows, which mostly follow one another, and its access set.
 
     Which rows may be read is looked up for all of them at once, in a time that depends neither on how many access sets
-    there are nor on how many documents changed. It takes 8 bytes for each row number, and a number for each document.
+    there are nor on how many documents changed. It takes 4 bytes for each row number, and a number for each document.
     """
 
     def __init__(self) -> None:
         self._runs: dict[str, int] = {}  # the first row and the number of rows, 32 bits each
         self._scattered: dict[str, NDArray[np.int64]] = {}
-        self._sets = np.zeros(0, np.intp)  # of each row; 0, which is no access set, where there is no row any more
+        self._sets = np.zeros(0, np.uint32)  # of each row; 0, which is no access set, where there is no row any more
+        self._highest = 0
         self._documents: Counter[int] = Counter()  # how many each access set has
         self.used = BitMap()
         """The access sets that have documents."""
@@ -142,18 +143,19 @@ class _Places:
         if len(rows) == 0:
             return
         if rows[-1] >= len(self._sets):
-            self._sets = np.concatenate([self._sets, np.zeros(max(len(self._sets), int(rows[-1]) + 1), np.intp)])
+            self._sets = np.concatenate([self._sets, np.zeros(max(len(self._sets), int(rows[-1]) + 1), np.uint32)])
         self._runs[document_id] = int(rows[0]) << 32 | len(rows)
         if rows[-1] - rows[0] >= len(rows):
             self._scattered[document_id] = rows
         self._sets[rows] = access_set_id
+        self._highest = max(self._highest, access_set_id)
         self._count(access_set_id, 1)
 
     def under(self, sets: FrozenBitMap) -> FrozenBitMap:
         """The rows of all documents under some access sets, which are used."""
-        chosen = np.zeros(1 + (self.used.max() if self.used else 0), np.bool_)
+        chosen = np.zeros(1 + self._highest, np.bool_)
         chosen[np.asarray(sets.to_array())] = True
-        return bitmap_of(chosen[self._sets])
+        return bitmap_of(bits_at(chosen, self._sets)[0])
 
     def _count(self, access_set_id: int, documents: int) -> None:
         self._documents[access_set_id] += documents

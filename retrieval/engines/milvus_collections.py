@@ -31,6 +31,11 @@ _READ_AT_ONCE = 1_000
 _TIMEOUT_S = 30.0
 # What writes may wait for segments to be written.
 _WRITE_TIMEOUT_S = 600.0
+
+# The client would ask a server every ten seconds whether it is still there. Milvus Lite takes that for an attack and
+# hangs up; every call has a limit of its own.
+_UNPROBED = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": False}
+
 _NUMBERS = ("row", "born", "died", "locality", "digest")
 
 # Milvus's code for a collection that is not there.
@@ -59,7 +64,7 @@ def connected(url: str, token: str) -> MilvusClient:
             "The index is to be in Milvus and its client is not installed: pip install 'footnote[milvus]'."
         ) from error
     with our_errors(url):
-        return MilvusClient(url, token=token, timeout=_TIMEOUT_S)
+        return MilvusClient(url, token=token, timeout=_TIMEOUT_S, grpc_options=_UNPROBED)
 
 
 @contextmanager

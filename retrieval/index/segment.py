@@ -91,6 +91,11 @@ class Segment:
         return BitMap(self.arrays.rows) - self.dropped
 
     @cached_property
+    def row_numbers(self) -> NDArray[np.uint32]:
+        """The rows in 32 bits, in which all of them are: half as much to read."""
+        return self.arrays.rows.astype(np.uint32)
+
+    @cached_property
     def sorted_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows ascending, and where in the segment each stands."""
         order = np.argsort(self.arrays.rows, kind="stable")

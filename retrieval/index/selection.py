@@ -12,14 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap, FrozenBitMap
 
-from governance.access.bitmaps import flags_of
+from governance.access.bitmaps import bits_at, flags_of
 from retrieval.index.segment import Segment
 
 # Sets of readable rows that are remembered per snapshot, at about a bit for every chunk of the index.
 _REMEMBERED = 32
-
-# A bitmap is padded to whole words of so many bytes, so that a scan may read words.
-_WORD_BYTES = 8
 
 # A byte for every number up to the highest row costs less than looking rows up one by one, unless most numbers are of
 # rows that are long gone.
@@ -164,32 +161,29 @@ def select(
     size = 1 + max((_highest(segment) for segment in segments), default=0)
     chunks = sum(len(segment.arrays.rows) for segment in segments)
     flags = flags_of(readable, size) if size < _SPARSEST * chunks else None
-    masks = [_mask(segment, readable, flags) for segment in segments]
-    return Selection(
-        tuple(segments), tuple(map(_packed, masks)), tuple(int(np.count_nonzero(mask)) for mask in masks), elsewhere
-    )
+    chosen = [_chosen(segment, readable, flags) for segment in segments]
+    bitmaps, counts = tuple(bits.view(np.uint8) for bits, _ in chosen), tuple(count for _, count in chosen)
+    return Selection(tuple(segments), bitmaps, counts, elsewhere)
 
 
 def _highest(segment: Segment) -> int:
     return max((rows.max() for rows in (segment.live, segment.dropped) if rows), default=0)
 
 
-def _mask(segment: Segment, readable: BitMap | FrozenBitMap, flags: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    """Which chunks of a segment are live and readable; `flags` say which rows are readable, if given."""
-    rows = segment.arrays.rows
+def _chosen(
+    segment: Segment, readable: BitMap | FrozenBitMap, flags: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.uint64], int]:
+    """A bit for each chunk of a segment, set where it is live and readable, and how many are.
+
+    `flags` say which rows are readable, if given.
+    """
     if flags is None:
-        return np.isin(rows, np.asarray((segment.live & readable).to_array()))
+        mask = np.isin(segment.arrays.rows, np.asarray((segment.live & readable).to_array()))
+        return bits_at(mask, np.arange(len(mask), dtype=np.uint32))
     if segment.dropped:
         flags = flags.copy()
         flags[np.asarray(segment.dropped.to_array())] = False
-    return flags[rows]
-
-
-def _packed(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    bits = np.zeros(-(-len(mask) // (8 * _WORD_BYTES)) * _WORD_BYTES, np.uint8)
-    packed = np.packbits(mask, bitorder="little")
-    bits[: len(packed)] = packed
-    return bits
+    return bits_at(flags, segment.row_numbers)
 
 
 def _is_set(bitmap: NDArray[np.uint8], positions: NDArray[np.int64]) -> NDArray[np.bool_]:

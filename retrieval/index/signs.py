@@ -12,8 +12,6 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 8
-"""The bits of so many vectors lie together, word by word."""
 _WORD = 64
 _TINY = np.finfo(np.float32).tiny
 _SEED = 20240609
@@ -26,25 +24,20 @@ _FAR = 0.9957
 
 @dataclass(frozen=True, eq=False)
 class Signs:
-    """Of `n` vectors, in whole blocks: bits beyond the last vector and beyond the last dimension are zero.
+    """Of `n` vectors, row by row, the first dimension in the lowest bit; bits beyond the last dimension are zero.
 
     With a second bit a component is one of four levels, 0 to 3 for -3, -1, 1 and 3, of which the first bit is the
     sign. `factors` have three rows: 1 / (rotated vector · signs), 1 / (rotated vector · levels), and that times the
-    length of the levels over that of signs. They have no meaning beyond the last vector.
+    length of the levels over that of signs.
     """
 
-    words: NDArray[np.uint64]  # (2, blocks, words of a vector, BLOCK): the first bits, which are the signs; the second
-    factors: NDArray[np.float32]  # (3, blocks * BLOCK)
+    words: NDArray[np.uint64]  # (2, n, words of a vector): the first bits, which are the signs; the second
+    factors: NDArray[np.float32]  # (3, n)
 
     @cached_property
     def largest_factor(self) -> float:
         """Of the first row."""
         return float(self.factors[0].max())
-
-    def by_vector(self, count: int, bit: int = 0) -> NDArray[np.uint8]:
-        """(count, bytes of a vector): first or second bits, each vector's together, the first dimension's lowest."""
-        words = np.ascontiguousarray(self.words[bit].transpose(0, 2, 1)).reshape(-1, self.words.shape[2])
-        return words[:count].view(np.uint8)
 
 
 @cache
@@ -62,16 +55,13 @@ def rotation(dimension: int) -> NDArray[np.float32]:
 def signs_of(vectors: NDArray[np.float32]) -> Signs:
     """The signs of `vectors`: shape (n, dimension), rows of length 1."""
     count, dimension = vectors.shape
-    blocks = -(-count // BLOCK)
-    words = np.zeros((2, blocks, -(-dimension // _WORD), BLOCK), np.uint64)
-    factors = np.ones((3, blocks * BLOCK), np.float32)
+    words = np.empty((2, count, -(-dimension // _WORD)), np.uint64)
+    factors = np.empty((3, count), np.float32)
     for start in range(0, count, _VECTORS_AT_ONCE):
         rotated = vectors[start : start + _VECTORS_AT_ONCE] @ rotation(dimension).T
-        here, block = slice(start, start + len(rotated)), start // BLOCK
+        here = slice(start, start + len(rotated))
         positive, far = rotated > 0, np.abs(rotated) > _FAR / np.sqrt(dimension)
-        for bit, bits in enumerate((positive, positive == far)):
-            packed = _in_blocks(packed_bits(bits))
-            words[bit, block : block + len(packed)] = packed
+        words[0, here], words[1, here] = packed_bits(positive), packed_bits(positive == far)
         levels = np.where(positive, np.float32(1), np.float32(-1)) * np.where(far, np.float32(3), np.float32(1))
         lengths = np.linalg.norm(levels, axis=1) / np.sqrt(dimension)
         factors[0, here] = 1 / np.maximum(np.abs(rotated).sum(axis=1), _TINY)
@@ -86,9 +76,3 @@ def packed_bits(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
     padded = np.zeros((len(bits), -(-bits.shape[1] // _WORD) * 8), np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded.view("<u8").astype(np.uint64, copy=False)
-
-
-def _in_blocks(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    padded = np.zeros((-(-len(words) // BLOCK) * BLOCK, words.shape[1]), np.uint64)
-    padded[: len(words)] = words
-    return padded.reshape(-1, BLOCK, words.shape[1]).transpose(0, 2, 1)

@@ -167,7 +167,7 @@ def test_a_stopped_server_is_answered_by_quotes_in_its_place(desk: Desk, vllm_se
 
 
 def fails_in_the_middle(
-    desk: Desk, server: VllmServer, then: Callable[[], None] | None = None, patience_s: float = 6.0
+    desk: Desk, server: VllmServer, then: Callable[[], None] | None = None, patience_s: float = 20.0
 ) -> tuple[list[object], float]:
     """A stream whose server stands still once its first sentence is written, and does `then` once that is shown.
 

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from governance.access.bitmaps import bitmap_of, flags_of
+from governance.access import bitmaps
+from governance.access.bitmaps import bitmap_of, bits_at, flags_of
 
 CONTAINER = 1 << 16
+
+
+def bits_of(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    return bits_at(flags, np.arange(len(flags), dtype=np.uint32))[0]
 
 
 @given(
@@ -22,7 +28,7 @@ def test_flags_become_the_bitmap_of_their_numbers_and_back(parts: list[tuple[flo
     random = np.random.default_rng(seed)
     flags = np.concatenate([np.zeros(0, np.bool_), *(random.random(size) < share for share, size in parts)])
 
-    bitmap = bitmap_of(flags)
+    bitmap = bitmap_of(bits_of(flags))
 
     assert np.array_equal(np.asarray(bitmap.to_array()), np.flatnonzero(flags))
     assert np.array_equal(flags_of(bitmap, len(flags)), flags)
@@ -43,4 +49,21 @@ def test_runs_are_read_as_well(containers: int) -> None:
     flags = flags_of(bitmap, containers * CONTAINER + 10)
 
     assert np.array_equal(np.flatnonzero(flags), np.asarray(bitmap.to_array()))
-    assert np.array_equal(bitmap_of(flags).to_array(), bitmap.to_array())
+    assert np.array_equal(bitmap_of(bits_of(flags)).to_array(), bitmap.to_array())
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 1_000])
+@pytest.mark.parametrize("built", [True, False])
+def test_flags_are_looked_up_by_number_alike_where_nothing_was_compiled(
+    count: int, built: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not built:
+        monkeypatch.setattr(bitmaps, "_library", lambda: None)
+    random = np.random.default_rng(count)
+    flags, numbers = random.random(500) < 0.4, random.integers(0, 500, count).astype(np.uint32)
+
+    bits, found = bits_at(flags, numbers)
+
+    unpacked = np.unpackbits(bits.view(np.uint8), bitorder="little").astype(np.bool_)
+    assert np.array_equal(unpacked[:count], flags[numbers]) and not unpacked[count:].any()
+    assert (len(bits), found) == (-(-count // 64), np.count_nonzero(flags[numbers]))

@@ -232,14 +232,14 @@ def test_bits_say_on_which_side_of_each_rotated_axis_a_vector_lies_and_how_far()
     rotated = vectors @ rotation(100).T
     far = np.abs(rotated) > 0.9957 / np.sqrt(100)
 
-    first, second = (np.unpackbits(signs.by_vector(21, bit), axis=1, bitorder="little") for bit in (0, 1))
+    first, second = (np.unpackbits(signs.words[bit].view(np.uint8), axis=1, bitorder="little") for bit in (0, 1))
     levels = 4.0 * first[:, :100] + 2 * second[:, :100] - 3
 
     assert (levels == np.sign(rotated) * np.where(far, 3, 1)).all()
     assert not first[:, 100:].any() and not second[:, 100:].any()
     lengths = np.linalg.norm(levels, axis=1) / np.sqrt(100)
     products = np.array([np.abs(rotated).sum(axis=1), (rotated * levels).sum(axis=1), (rotated * levels).sum(axis=1)])
-    np.testing.assert_allclose(signs.factors[:, :21] * products, [np.ones(21), np.ones(21), lengths], rtol=1e-5)
+    np.testing.assert_allclose(signs.factors * products, [np.ones(21), np.ones(21), lengths], rtol=1e-5)
 
 
 @pytest.mark.parametrize("bits", [1, 2])
@@ -248,9 +248,9 @@ def test_estimates_are_off_by_no_more_than_they_are_said_to_be(bits: int) -> Non
     random = np.random.default_rng(13)
     vectors = uniform(random, 384)
     signs = signs_of(vectors)
-    first, second = (np.unpackbits(signs.by_vector(COUNT, bit), axis=1, bitorder="little") for bit in (0, 1))
+    first, second = (np.unpackbits(signs.words[bit].view(np.uint8), axis=1, bitorder="little") for bit in (0, 1))
     levels = (2.0 * first - 1 if bits == 1 else 4.0 * first + 2 * second - 3).astype(np.float32)
-    factors, spreads = (signs.factors[row, :COUNT] for row in ((0, 0) if bits == 1 else (1, 2)))
+    factors, spreads = (signs.factors[row] for row in ((0, 0) if bits == 1 else (1, 2)))
     deviations = []
     for query in (Query(vector) for vector in uniform(random, 384)[:20]):
         coarse = query.coarse
