@@ -17,9 +17,8 @@ from retrieval.scan import DEVIATIONS, ROUNDING, Part, Query, highest, search_fa
 
 # Up to this many readable chunks of a segment, reading their vectors costs less than scanning for the best.
 FEW = 1_024
-# How much deeper a scan looks at first than is asked for, and at least.
+# How much deeper a scan looks at first than is asked for.
 _OVERSAMPLING = 4
-_SHALLOWEST = 1_024
 # A scan by signs that would have to look deeper is left to the 8-bit codes: sorting would cost more than they do.
 _DEEPEST = 1 << 14
 
@@ -30,16 +29,23 @@ _TABLE_STEPS = 255  # and rounds what it finds there to a byte
 @dataclass(frozen=True)
 class FaissScan:
     """Signs by `IndexIVFPQFastScan` with one list, which is made of a segment when it is first scanned; 8-bit codes
-    where those do not settle it, or a segment of an earlier version has no signs."""
+    where less is readable, where signs do not settle it, or a segment of an earlier version has none."""
 
+    signs_above: int = 320_000
+    """Up to so many the codes settle it within 15 milliseconds. A scan by signs costs half as much, and comes before
+    them in vain where a question is about what its asker may not read."""
+    shallowest: int = 4_096
+    """Looked at first at least: looking a second time costs more."""
     _made: weakref.WeakKeyDictionary[Signs, _SignIndex] = field(default_factory=weakref.WeakKeyDictionary)
     _making: threading.Lock = field(default_factory=threading.Lock)
 
     def contenders(self, part: Part, query: Query, k: int, threshold: float) -> NDArray[np.int64]:
         if part.segment.codes is None or part.count <= max(FEW, k):
             return part.positions()
-        found = self._by_signs(part, query, k, threshold) if part.segment.signs is not None else None
-        return by_codes(part, query, k) if found is None else found
+        found = None
+        if part.segment.signs is not None and part.count > self.signs_above:
+            found = self._by_signs(part, query, k, threshold)
+        return by_codes(part, query, k, self.shallowest) if found is None else found
 
     def _by_signs(self, part: Part, query: Query, k: int, threshold: float) -> NDArray[np.int64] | None:
         """None where too many could be among the best."""
@@ -49,7 +55,7 @@ class FaissScan:
         # What FAISS loses by rounding each of its tables to bytes, by the widest of them.
         quarters = np.abs(rotated).reshape(-1, _QUARTER).sum(axis=1)
         lost = len(quarters) * 2 * float(quarters.max()) / _TABLE_STEPS
-        depth = max(_SHALLOWEST, _OVERSAMPLING * k)
+        depth = max(self.shallowest, _OVERSAMPLING * k)
         while depth <= _DEEPEST:
             products, positions = search_faiss(index.faiss, rotated, depth, part, nprobe=1)
             factors = signs.factors[0, positions]
@@ -109,10 +115,10 @@ class _SignIndex:
         self.faiss = api.IndexIVFPQFastScan(plain)
 
 
-def by_codes(part: Part, query: Query, k: int) -> NDArray[np.int64]:
-    """By the 8-bit codes, deeper until nothing that was left out can be among the best."""
+def by_codes(part: Part, query: Query, k: int, shallowest: int = FaissScan.shallowest) -> NDArray[np.int64]:
+    """By the 8-bit codes, deeper than `shallowest` until nothing that was left out can be among the best."""
     record, error = part.segment.record, query.code_error(part.segment)
-    depth = max(_OVERSAMPLING * k, 1)
+    depth = max(_OVERSAMPLING * k, shallowest)
     while depth < part.count:
         products, positions = search_faiss(part.segment.codes, query.code.numbers, depth, part)
         scores = products * np.float32(query.code.step / record.scale)

@@ -26,6 +26,8 @@ Vectors = NDArray[np.float32]
 COUNT = 5_000
 SCANS: dict[str, Callable[[], Scan]] = {
     "faiss": FaissScan,
+    "faiss by codes": lambda: FaissScan(shallowest=40),
+    "faiss by signs": lambda: FaissScan(signs_above=0, shallowest=1_024),
     **{
         name: lambda way=way: NativeScan(way)
         for way, name in enumerate(("portable", "avx2", "avx512"))
@@ -181,7 +183,7 @@ def test_a_scan_names_few(tmp_path: Path) -> None:
     part = Part(segment, selection.bitmaps[0], COUNT)
     for way in ways():
         assert len(NativeScan(way).contenders(part, Query(vectors[0]), 10, -np.inf)) <= 15
-    assert len(FaissScan().contenders(part, Query(vectors[0]), 10, -np.inf)) <= 600
+    assert len(SCANS["faiss by signs"]().contenders(part, Query(vectors[0]), 10, -np.inf)) <= 600
 
 
 def test_a_threshold_leaves_out_what_is_below_it(scan: Scan, tmp_path: Path) -> None:
