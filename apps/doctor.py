@@ -41,6 +41,7 @@ def examine(settings: Settings) -> list[Finding]:
             "index": lambda: _index(home),
             "audit chain": lambda: _audit_chain(home),
             "encoder": lambda: _encoder(home),
+            "reranker": lambda: _reranker(home),
             "parser": _parser,
             "disk": lambda: _disk(home),
         }
@@ -90,6 +91,13 @@ def _audit_chain(home: Home) -> str:
 def _encoder(home: Home) -> str:
     home.encoder.encode_query("Is the encoder well?")
     return home.encoder.fingerprint
+
+
+def _reranker(home: Home) -> str:
+    if home.reranker is None:
+        return "none is configured"
+    home.reranker.scores("Is the reranker well?", ["It is."])
+    return "answers"
 
 
 def _parser() -> str:

@@ -25,9 +25,27 @@ class Settings(BaseSettings):
         None,
         description="PostgreSQL to keep the catalog and the audit log in (postgresql://…); unset: SQLite in the home.",
     )
-    embedding_model: Literal["minilm", "hashing"] = Field(
+    embedding_model: str = Field(
         "minilm",
-        description="Encoder of chunks and questions: all-MiniLM-L6-v2, or hashed words (no meaning; for tests).",
+        min_length=1,
+        description="Encoder of chunks and questions: minilm (all-MiniLM-L6-v2, English), the folder of any model of "
+        "sentence-transformers, or hashing (hashed words: no meaning; for tests).",
+    )
+    reranker_model: Path | None = Field(
+        None,
+        description="Folder of a cross-encoder of sentence-transformers, which puts the best passages once more in "
+        "order; unset: none.",
+    )
+    reranker_url: str = Field(
+        "",
+        description="Server of a reranker instead: vLLM's or another with POST /rerank (http://host:8000/v1). It is "
+        "sent the question and the best passages.",
+    )
+    reranker_name: str = Field("", description="Name of the model as served at reranker_url; empty: the only one.")
+    reranker_api_key: SecretStr | None = Field(None, description="Key that the server at reranker_url asks for.")
+    reranker_passages: int = Field(20, ge=2, le=200, description="How many of the best passages a reranker reads.")
+    reranker_timeout_s: float = Field(
+        2.0, gt=0, description="Longest wait for the server of a reranker; beyond it the order stays, in seconds."
     )
     index_engine: EngineName = Field(
         "faiss",

@@ -28,6 +28,7 @@ from retrieval.filters import NO_FILTERS, Filters
 from retrieval.ranking import Ranker, Ranking
 from retrieval.recency import Recency
 from retrieval.repeats import Ranked, kin_of, once
+from retrieval.reranking import Reranking
 
 MAX_QUERY_CHARACTERS = 8_000
 MAX_K = 1_000
@@ -54,7 +55,7 @@ class _Found:
 class Searcher:
     """Finds passages without a record of its own: for those who keep one. See `retrieval.recorded`.
 
-    `recency` and `diversity` are preferences: None does without. `clock` says what day it is.
+    `recency`, `diversity` and `reranking` are preferences: None does without. `clock` says what day it is.
     """
 
     catalog: Catalog
@@ -65,6 +66,7 @@ class Searcher:
     recency: Recency | None = None
     diversity: Diversity | None = None
     clock: Callable[[], datetime] = now
+    reranking: Reranking | None = None
 
     def search(
         self,
@@ -97,18 +99,53 @@ class Searcher:
         began = time.perf_counter()
         with span("embed"):
             vector = self.ranker.embed(query)
-        timings = dict.fromkeys(("embed", "record", "access", "dense", "lexical", "gate", "repeats"), 0.0)
+        timings = dict.fromkeys(("embed", "record", "access", "dense", "lexical", "gate", "repeats", "rerank"), 0.0)
         timings["embed"] = _ms_since(began)
         with _timed(timings, "record"):
             on_record()
-        depth = min(k + _BEYOND, MAX_K)
-        found = self._found(query, vector, principal, k, depth, filters, timings)
-        if len(found.distinct) < k and depth < min(found.readable, MAX_K):
-            found = self._found(query, vector, principal, k, min(_DEEPER * depth, MAX_K), filters, timings)
+        for rounds_left in reversed(range(_ROUNDS)):
+            found = self._best(query, vector, principal, k, filters, timings)
+            if self.reranking is None:
+                break
+            with _timed(timings, "rerank"), span("rerank"):
+                found = replace(found, distinct=self.reranking.ranked(query, found.distinct))
+            # A model takes its time, and access may have changed meanwhile.
+            with _timed(timings, "gate"):
+                kept = self._still_readable(principal, found.distinct)
+            if len(kept) == len(found.distinct) or not rounds_left:
+                found = replace(found, distinct=kept)
+                break
         hits = _filled(self.diversity.spread(found.distinct, k) if self.diversity else found.distinct, k)
         timings["total"] = _ms_since(began)
         spent = {name: round(ms, 3) for name, ms in timings.items()}
         return SearchResult(query, principal, hits, spent, found.view.epoch, found.view.view)
+
+    def _best(
+        self,
+        query: str,
+        vector: NDArray[np.float32],
+        principal: Principal,
+        k: int,
+        filters: Filters,
+        timings: dict[str, float],
+    ) -> _Found:
+        """At least k rows that differ, and as many as the reranker reads, where there are so many."""
+        wanted = max(k, self.reranking.passages) if self.reranking else k
+        depth = min(wanted + _BEYOND, MAX_K)
+        found = self._found(query, vector, principal, wanted, depth, filters, timings)
+        if len(found.distinct) < wanted and depth < min(found.readable, MAX_K):
+            return self._found(query, vector, principal, wanted, min(_DEEPER * depth, MAX_K), filters, timings)
+        return found
+
+    def _still_readable(self, principal: Principal, ranking: Sequence[Ranked]) -> list[Ranked]:
+        """What of a ranking may be read now, word for word as it was."""
+        rows = [passage.row for one in ranking for passage in (one.passage, *(again for again, _ in one.repeats))]
+        now_there = {passage.row: passage for passage in self.gate.passages(principal, rows)}
+        return [
+            replace(one, repeats=[(again, score) for again, score in one.repeats if now_there.get(again.row) == again])
+            for one in ranking
+            if now_there.get(one.passage.row) == one.passage
+        ]
 
     def _found(
         self,

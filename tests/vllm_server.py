@@ -61,6 +61,10 @@ def executable() -> Path:
     return Path(os.environ.get("FOOTNOTE_TEST_VLLM", ROOT / ".venv-vllm" / "bin" / "vllm"))
 
 
+SMALL = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+"""What a vLLM is told so that it takes little of this machine."""
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny LLaMA, by the script that `make cluster` uses."""
@@ -103,15 +107,13 @@ class running:
             "--eager",
             *self._options,
         ]
-        settings = {
-            "VLLM_API_KEY": self._key,
-            "VLLM_CPU_KVCACHE_SPACE": "1",
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "OMP_NUM_THREADS": "1",
-        }
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, env={**os.environ, **settings}, stdout=output, stderr=output, start_new_session=True
+                command,
+                env={**os.environ, **SMALL, "VLLM_API_KEY": self._key},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         self._wait(f"http://127.0.0.1:{port}/health")
         return VllmServer(f"http://127.0.0.1:{port}/v1", self._key, self._process.pid)

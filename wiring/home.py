@@ -44,6 +44,7 @@ from inference.encoder import Encoder
 from inference.hashing import HashingEncoder
 from inference.language import detect
 from inference.remembering import RememberingEncoder
+from inference.reranker import Reranker
 from ingest.arrivals import Arrivals
 from ingest.captions import CaptioningParser
 from ingest.connections import Connection, Connections
@@ -63,6 +64,7 @@ from retrieval.neighbours import Neighbours
 from retrieval.ranking import Ranker
 from retrieval.recency import Recency
 from retrieval.recorded import RecordedSearch
+from retrieval.reranking import Reranking
 from retrieval.search import Searcher
 from retrieval.standing_in import SteadyReader
 from wiring.connector_pool import ConnectorPool
@@ -172,10 +174,44 @@ class Home:
     def encoder(self) -> Encoder:
         if self.settings.embedding_model == "hashing":
             return HashingEncoder()
-        # Imported here because OpenVINO takes longer to load than most commands take to run.
-        from inference.minilm import load_default_encoder
+        # Imported here because OpenVINO and torch take longer to load than most commands take to run.
+        if self.settings.embedding_model == "minilm":
+            from inference.minilm import load_default_encoder
 
-        return RememberingEncoder(load_default_encoder(self.settings.encoder_threads))
+            return RememberingEncoder(load_default_encoder(self.settings.encoder_threads))
+        from inference.sentence_encoder import SentenceEncoder
+
+        return RememberingEncoder(SentenceEncoder(Path(self.settings.embedding_model), self.settings.encoder_threads))
+
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        """The one that is configured, if one is; raises `WrongUsage` where that cannot be."""
+        chosen = self.settings
+        if chosen.reranker_model and chosen.reranker_url:
+            raise WrongUsage(
+                "Both reranker_model and reranker_url are set; a question has room for one. Unset the other."
+            )
+        if chosen.reranker_model:
+            from inference.cross_encoder import LocalCrossEncoder
+
+            return LocalCrossEncoder(chosen.reranker_model)
+        if chosen.reranker_url:
+            from inference.vllm.reranking import ServedReranker
+
+            key = chosen.reranker_api_key.get_secret_value() if chosen.reranker_api_key else None
+            return ServedReranker(chosen.reranker_url, chosen.reranker_name, chosen.reranker_timeout_s, key)
+        return None
+
+    @property
+    def _reranking(self) -> Reranking | None:
+        if self.reranker is None:
+            return None
+        log = json_log(self.settings.log_level)
+        return Reranking(
+            self.reranker,
+            self.settings.reranker_passages,
+            lambda failure: log.warning("not reranked", cause=failure.kind),
+        )
 
     @cached_property
     def engines(self) -> Engines:
@@ -225,6 +261,7 @@ class Home:
             self.facets,
             Recency(timedelta(days=chosen.recency_half_life_days)) if chosen.recency_half_life_days else None,
             _diversity(chosen.passages_per_document),
+            reranking=self._reranking,
         )
 
     @cached_property
@@ -341,6 +378,7 @@ class Home:
         _ = self.chat_model
         self.encoder.encode_query("warm")
         self.encoder.encode(["warm"])
+        _ = self.reranker
         detect("Is everything loaded?")
         self.steady_reader.snapshot()
         threading.Thread(target=self.index_reader.check_remembered, name="footnote-index-check", daemon=True).start()

@@ -14,7 +14,7 @@ _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 _SEARCH_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _AUDIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0)
 _STAGES = ("retrieve", "first_token", "total")
-_PARTS = ("embed", "access", "dense", "lexical", "gate", "total")
+_PARTS = ("embed", "access", "dense", "lexical", "gate", "rerank", "total")
 
 
 class Metrics:

@@ -98,7 +98,7 @@ def test_what_is_no_picture_is_never_sent() -> None:
         ((reply(None),), "broken"),
         ((reply("  "),), "broken"),
         ((b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n<html></>",), "broken"),
-        ((b"HTTP/1.1 200 OK\r\ncontent-length: 2097152\r\n\r\n" + b"x" * 2097152,), "broken"),
+        ((b"HTTP/1.1 200 OK\r\ncontent-length: 5242880\r\n\r\n" + b"x" * 5242880,), "broken"),
         ((Act.DROP,), "unreachable"),
         ((b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{", Act.STALL), "late"),
         ((Act.STALL,), "late"),
