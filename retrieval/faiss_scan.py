@@ -29,11 +29,11 @@ _TABLE_STEPS = 255  # and rounds what it finds there to a byte
 @dataclass(frozen=True)
 class FaissScan:
     """Signs by `IndexIVFPQFastScan` with one list, which is made of a segment when it is first scanned; 8-bit codes
-    where less is readable, where signs do not settle it, or a segment of an earlier version has none."""
+    where fewer have to be read, where signs do not settle it, or a segment of an earlier version has none."""
 
     signs_above: int = 320_000
-    """Up to so many the codes settle it within 15 milliseconds. A scan by signs costs half as much, and comes before
-    them in vain where a question is about what its asker may not read."""
+    """Up to so many the codes settle it within 15 milliseconds. A scan by signs costs half as much, whatever is
+    readable, and comes before them in vain where a question is about what its asker may not read."""
     shallowest: int = 4_096
     """Looked at first at least: looking a second time costs more."""
     _made: weakref.WeakKeyDictionary[Signs, _SignIndex] = field(default_factory=weakref.WeakKeyDictionary)
@@ -43,7 +43,7 @@ class FaissScan:
         if part.segment.codes is None or part.count <= max(FEW, k):
             return part.positions()
         found = None
-        if part.segment.signs is not None and part.count > self.signs_above:
+        if part.segment.signs is not None and _touched(part) > self.signs_above:
             found = self._by_signs(part, query, k, threshold)
         return by_codes(part, query, k, self.shallowest) if found is None else found
 
@@ -56,7 +56,7 @@ class FaissScan:
         quarters = np.abs(rotated).reshape(-1, _QUARTER).sum(axis=1)
         lost = len(quarters) * 2 * float(quarters.max()) / _TABLE_STEPS
         depth = max(self.shallowest, _OVERSAMPLING * k)
-        while depth <= _DEEPEST:
+        while depth <= min(_DEEPEST, part.count // 2):
             products, positions = search_faiss(index.faiss, rotated, depth, part, nprobe=1)
             factors = signs.factors[0, positions]
             estimates = products * factors
@@ -75,6 +75,11 @@ class FaissScan:
             if made is None:
                 made = self._made[segment.signs] = _SignIndex(segment.signs, *segment.arrays.vectors.shape)
             return made
+
+
+def _touched(part: Part) -> int:
+    """How many chunks are read, for what lies between readable ones comes along with them."""
+    return int(np.count_nonzero(part.bitmap.view(np.uint64))) * 64
 
 
 def margin(factors: NDArray[np.float32], dimension: int, threshold: float) -> NDArray[np.float64]:
