@@ -361,7 +361,7 @@ def test_config_prints_every_setting_with_its_value_origin_and_meaning(filled: F
 def test_doctor_finds_a_damaged_index_and_an_altered_record(filled: Footnote, tmp_path: Path) -> None:
     well = filled("doctor", "--json")
     assert well.code == 0
-    assert {"home", "catalog", "index", "audit chain", "encoder", "parser", "disk"} == {
+    assert {"home", "catalog", "index", "audit chain", "encoder", "reranker", "parser", "disk"} == {
         one["subject"] for one in json.loads(well.out)
     }
     damaged = next(path for path in (tmp_path / "home/index/segments").rglob("*") if path.is_file())

@@ -42,7 +42,7 @@ SOON_S = PATIENCE_S + 30.0
 PATIENT_S = 60.0
 # A first sentence that is supported, and then so much that nobody waits for its end: in words, whatever the weights,
 # since the end of a sentence is certain only when some have followed.
-AND_SO_ON = regex.escape(FIRST) + r"( [A-Z][a-z]{3,9}( [a-z]{3,9}){5}\.){80}"
+AND_SO_ON = regex.escape(FIRST) + r"( [A-Z][a-z]{3,9}( [a-z]{3,9}){5}\.){400}"
 
 
 @dataclass
@@ -82,7 +82,7 @@ def desk_on(server: VllmServer, folder: Path, **more: object) -> Iterator[Desk]:
 def warm(chat: ChatModel | None) -> None:
     """The first of structured outputs compiles; a person's server has been asked before."""
     assert chat is not None
-    list(chat.stream([ChatMessage("user", "Hello.")], ChatRequest(2, 60, 60, regex=AND_SO_ON)))
+    list(chat.stream([ChatMessage("user", "Hello.")], ChatRequest(2, 300, 300, regex=AND_SO_ON)))
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def fails_in_the_middle(
 
     Gives the events, and the seconds from the failure on.
     """
-    service, chat = desk.dictated(AND_SO_ON, max_tokens=4_000, patience_s=patience_s)
+    service, chat = desk.dictated(AND_SO_ON, max_tokens=60_000, patience_s=patience_s)
     chat.interrupt, chat.interrupt_after = server.stop, len(FIRST) + 200
     stream = service.stream(QUESTION, ANA, "test")
     events: list[object] = []
