@@ -448,7 +448,9 @@ def test_no_word_of_a_batch_stands_in_the_database_and_with_its_owners_key_it_is
         rows = [row for table in tables for row in session.execute(text(f"SELECT * FROM {table}"))]
     stored = b"".join(bytes(v) if isinstance(v, bytes | memoryview) else str(v).encode() for row in rows for v in row)
     assert len(rows) == 5 and batch_id.encode() in stored
-    assert CANARY.encode() not in stored and b"ana" not in stored and b"jsonl" not in stored
+    assert CANARY.encode() not in stored and b"jsonl" not in stored
+    # Three letters stand among thousands of sealed bytes by chance.
+    assert not [value for row in rows for value in row if isinstance(value, str) and "ana" in value]
 
     late = office.begin([f"Where is {CANARY}?"])
     office.home.key_store.destroy(office.home.batches.sealing.sealing.owner(ANA))

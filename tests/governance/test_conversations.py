@@ -228,7 +228,9 @@ def test_no_word_of_a_conversation_stands_in_the_database(desk: Desk) -> None:
     stored = b"".join(bytes(v) if isinstance(v, bytes | memoryview) else str(v).encode() for row in rows for v in row)
 
     assert len(rows) == 2 and conversation_id.encode() in stored
-    assert CANARY.encode() not in stored and b"ana" not in stored
+    assert CANARY.encode() not in stored
+    # Three letters stand among thousands of sealed bytes by chance.
+    assert not [value for row in rows for value in row if isinstance(value, str) and "ana" in value]
 
 
 def test_with_its_owners_key_a_conversation_is_erased(desk: Desk) -> None:

@@ -107,7 +107,7 @@ def test_an_answer_that_takes_too_long_is_transient(chat: ChatModel) -> None:
 def test_more_than_the_model_can_read_is_transient_and_harms_nobody_else(chat: ChatModel) -> None:
     for _ in range(3):
         with pytest.raises(ModelFailed):
-            list(chat.stream([ChatMessage("user", "word " * 3_000)], asking()))
+            list(chat.stream([ChatMessage("user", "word " * 30_000)], asking()))
     assert isinstance(list(chat.stream(HELLO, asking(max_tokens=2)))[-1], Usage)
 
 
