@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from page_site import CHROMIUM, DESKTOP, PHONE, Site, ask, chromium, fresh_page, served, sign_in
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from scripted_chat import ScriptedChat
 from web_home import LEAVE, MERGER, web_home
 
@@ -336,6 +336,24 @@ def test_what_a_reader_thinks_of_an_answer_is_on_record(page: Page, site: Archiv
 
     expect(page.locator(".opinion [role=status]")).to_have_text("Thank you.")
     assert site.web.home.feedback.figures() != before
+
+
+def test_an_error_stays_while_the_page_loads_what_nobody_asked_for(page: Page, site: Archive) -> None:
+    sign_in(page, site, site.ana)
+    held: list[Route] = []
+    page.route("**/v1/facets*", lambda route: held.append(route))
+    page.evaluate(f"location.hash = '#key={site.ben}'")
+    expect(page.locator("#person")).to_have_text("ben")
+    page.evaluate(f"location.hash = '#document={site.merger}&version=1'")
+    expect(page.locator("#notice")).to_contain_text("No document")
+
+    for _ in range(2):
+        with page.expect_response("**/v1/facets*"):
+            while not held:
+                page.wait_for_timeout(50)
+            held.pop().continue_()
+
+    expect(page.locator("#notice")).to_contain_text("No document")
 
 
 def test_nothing_is_wider_than_the_screen(page: Page, site: Archive) -> None:

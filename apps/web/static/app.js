@@ -26,8 +26,13 @@ function say(error) {
 
 /** Run something that may fail, and say so if it does; whether it went well. */
 async function attempt(work) {
+  say(null);
+  return inBackground(work);
+}
+
+/** The same for what nobody has asked for: it takes no error away that somebody has yet to read. */
+async function inBackground(work) {
   try {
-    say(null);
     await work();
     return true;
   } catch (error) {
@@ -63,7 +68,7 @@ async function showDesk(me) {
   byId("views").hidden = open.length < 2;
   startOver();
   await show(open[0] ?? "desk");
-  if (me.scopes.includes("ask")) await Promise.all([refreshConversations(), attempt(offerFilters)]);
+  if (me.scopes.includes("ask")) await Promise.all([refreshConversations(), inBackground(offerFilters)]);
   await openLinked();
 }
 
@@ -116,7 +121,7 @@ async function show(view) {
   byId("shelf").hidden = byId("drawer").hidden = !asking;
   stopIntake();
   if (view === "desk") byId("question").focus();
-  if (asking && !byId("narrow").hidden) await attempt(offerFilters);
+  if (asking && !byId("narrow").hidden) await inBackground(offerFilters);
   if (view === "library") await showDocuments();
   if (view === "intake") await showIntake(attempt);
 }
@@ -194,7 +199,7 @@ async function ask(event) {
     byId("stop").hidden = true;
   }
   // What went wrong stays said.
-  if (asked && session.csrf && !byId("desk").hidden) await attempt(refreshConversations);
+  if (asked && session.csrf && !byId("desk").hidden) await inBackground(refreshConversations);
 }
 
 /** Let one answer be written into its turn; what broke it off is said there, or by the caller. */
