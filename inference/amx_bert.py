@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.compiled import compiled
 from inference.engine import Ids
 from inference.processor import processor_flags
 
@@ -30,6 +30,7 @@ WALKS_AT_ONCE = 4
 """Between two calls a thread waits for Python's lock, so each does a few walks."""
 
 _NEEDED = frozenset({"amx_tile", "amx_bf16", "avx512_bf16", "avx512f", "avx512bw", "avx512vl", "avx512dq"})
+_LAYOUT = 1  # see `bert_amx_layout` in native/bert_amx.c
 _LAYER = "encoder.layer"
 _Weights = Mapping[str, NDArray[np.float32]]
 
@@ -184,11 +185,8 @@ def _both(weights: _Weights, name: str) -> Iterator[NDArray[np.float32]]:
 @cache
 def _library() -> ctypes.CDLL | None:
     """The compiled kernel; None where it was not built."""
-    spec = find_spec("inference._bert_amx")
-    if spec is None or spec.origin is None:
-        return None
-    library = ctypes.CDLL(spec.origin)
-    if not library.bert_amx_available():
+    library = compiled("inference._bert_amx", _LAYOUT)
+    if library is None or not library.bert_amx_available():
         return None
     pointer: Any = ctypes.c_void_p
     library.bert_amx_new.restype = pointer

@@ -604,3 +604,6 @@ EXPORT int bert_amx_run(
 EXPORT int bert_amx_available(void) { return 0; }
 
 #endif
+
+/* Changes with what passes between this and inference/amx_bert.py. */
+EXPORT int bert_amx_layout(void) { return 1; }

@@ -35,6 +35,7 @@ enum {
     MANY = 1024,       /* vectors of which second bits are looked at: of fewer, bytes are read at once */
     PATIENCE = 4096,   /* vectors that are collected before the threshold is raised again, beside */
     GROWTH = 4,        /* so many times those that were left the last time */
+    MOST_PROBED = 4,   /* so many times those that are to be looked at more closely are, at most, where many are alike */
     RUN = 32,          /* estimates of which the highest stands for all when the best are looked for */
     CODE_ZERO = 128    /* FAISS stores the number n of a QT_8bit_direct_signed code as the byte n + 128 */
 };
@@ -415,7 +416,7 @@ static float highest_of(const float *numbers, int64_t n) {
     return best;
 }
 
-/* Some of the highest estimates collected, listed: `probed` to GROWTH times as many, where there are as many. */
+/* Some of the highest estimates collected, listed: `probed` to MOST_PROBED times as many, where there are as many. */
 static int64_t list_probed(const Collection *of) {
     const Work *work = of->work;
     const float *estimates = work->estimates;
@@ -426,7 +427,7 @@ static int64_t list_probed(const Collection *of) {
         work->scores[run] = highest_of(estimates + first, left < RUN ? left : RUN);
     }
     if (runs >= of->probed) least = kth_of(work->scores, runs, of->probed, work->sorting);
-    for (int64_t run = 0; run < runs && n < GROWTH * of->probed; run++) {
+    for (int64_t run = 0; run < runs && n < MOST_PROBED * of->probed; run++) {
         if (work->scores[run] < least) continue;
         for (int64_t i = run * RUN; i < of->found && i < (run + 1) * RUN; i++) {
             work->listed[n] = work->positions[i];

@@ -6,6 +6,7 @@ import pytest
 
 from core.compiled import compiled
 from governance.access import bitmaps
+from inference import amx_bert
 from retrieval import native_scan, scoring
 
 
@@ -13,6 +14,7 @@ from retrieval import native_scan, scoring
     ("module", "layout"),
     [
         ("governance._flags", bitmaps._LAYOUT),
+        ("inference._bert_amx", amx_bert._LAYOUT),
         ("retrieval._bm25", scoring._LAYOUT),
         ("retrieval._scan", native_scan._LAYOUT),
     ],
