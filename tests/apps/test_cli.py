@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from apps.cli.main import invoke
+from command_line import Footnote, command_line
 
 FILES = {
     "handbook/leave.md": "# Leave\n\nEverybody has thirty days of annual leave. Leave is asked for in the portal.\n",
@@ -23,35 +19,11 @@ FILES = {
 RULES = 'default: {allow: ["group:staff"]}\nrules:\n  - {path: "legal/**", allow: ["user:ana"], deny: ["user:ben"]}\n'
 
 
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        assert self.code in (0, 3), self.err
-        return json.loads(self.out)
-
-
-Footnote = Callable[..., Ran]
-
-
 @pytest.fixture
 def footnote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Footnote:
     """Runs one command line on a home of this test's own."""
-    monkeypatch.setenv("FOOTNOTE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("FOOTNOTE_EMBEDDING_MODEL", "hashing")
     monkeypatch.setenv("FOOTNOTE_WRITER_WAIT_S", "0.3")
-    monkeypatch.chdir(tmp_path)
-
-    def ran(*arguments: str) -> Ran:
-        capfd.readouterr()
-        code = invoke(list(arguments))
-        out, err = capfd.readouterr()
-        return Ran(code, out, err)
-
-    return ran
+    return command_line(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture

@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_line import Footnote, command_line
 from scripted_system import ScriptedSystem
 
-from apps.cli.main import invoke
 from core.errors import Transient
 from wiring.connectors import KINDS
 
 
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        assert self.code in (0, 3), self.err
-        return json.loads(self.out)
-
-
-Footnote = Callable[..., Ran]
-
-
 @pytest.fixture
 def footnote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Footnote:
-    monkeypatch.setenv("FOOTNOTE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("FOOTNOTE_EMBEDDING_MODEL", "hashing")
-    monkeypatch.chdir(tmp_path)
-
-    def ran(*arguments: str) -> Ran:
-        capfd.readouterr()
-        code = invoke(list(arguments))
-        out, err = capfd.readouterr()
-        return Ran(code, out, err)
-
+    ran = command_line(tmp_path, monkeypatch, capfd)
     assert ran("init").code == 0
     return ran
 
