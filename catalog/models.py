@@ -23,8 +23,11 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    event,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from core.places import address_steps, place_key, steps_of
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -128,6 +131,7 @@ class Document(Base):
     """One document of a source, at its current version.
 
     `source_set_id` is what the source's rules say, `access_set_id` what holds once grants are laid over it.
+    `place_key` and `address_key` follow `external_id` and `uri`: by them what leads there is found (`core.places`).
     `content_hash` and `parser` are of the last bytes looked at, so an unchanged document costs one hash; `revision` is
     the source's own word for them, so that there it costs not even that. `name` is the file name the source gave.
     """
@@ -150,6 +154,8 @@ class Document(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     content_hash: Mapped[str] = mapped_column(String(64), default="", index=True)
     parser: Mapped[str] = mapped_column(String(64), default="")
+    place_key: Mapped[str | None] = mapped_column(Text, index=True)
+    address_key: Mapped[str | None] = mapped_column(Text, index=True)
     name: Mapped[str] = mapped_column(Text, default="", server_default="")
     revision: Mapped[str] = mapped_column(Text, default="", server_default="")
     rule: Mapped[str] = mapped_column(Text, default="")
@@ -160,6 +166,16 @@ class Document(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
     changed_epoch: Mapped[int] = mapped_column(BigInteger, default=0, index=True)
+
+
+def _note_places(mapper: Any, connection: Any, document: Document) -> None:
+    document.place_key = place_key(steps_of(document.external_id))
+    document.address_key = place_key(address_steps(document.uri))
+
+
+# Whoever gives a document another place need not think of the keys.
+event.listen(Document, "before_insert", _note_places)
+event.listen(Document, "before_update", _note_places)
 
 
 class Grant(Base):

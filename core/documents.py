@@ -34,6 +34,15 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Link:
+    """What a document calls another one: `text[start:end]` leads to `target`, as the document writes it."""
+
+    start: int
+    end: int
+    target: str
+
+
+@dataclass(frozen=True)
 class Attachment:
     """A document that another carries within it; `name` is its path there, each part of it a file name.
 
@@ -56,8 +65,8 @@ class Parsed:
     """What a parser makes of a source's bytes.
 
     `text` is clean (see `clean_text`); `blocks` are in reading order, do not overlap and are never empty.
-    `attachments` are documents of their own, each name once. `unread` says, to the document's owner, what of it could
-    not be read and why; it is empty where all of it was.
+    `links` are in the order of the text, and do not overlap. `attachments` are documents of their own, each name
+    once. `unread` says, to the document's owner, what of it could not be read and why; it is empty where all of it was.
     """
 
     text: str
@@ -67,6 +76,7 @@ class Parsed:
     metadata: dict[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     unread: str = ""
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from sqlalchemy import select
 
 from catalog.models import ChunkRow, Document
 from core.settings import Settings
-from evaluation.corpus import ingested
+from evaluation.corpus import ASKER, ingested
 from evaluation.metrics import has_relevant, mean, ndcg, recall
 from evaluation.progress import followed
 from evaluation.retrieval import DEPTH
@@ -26,6 +27,7 @@ from inference.language import detect
 from retrieval.analysis import query_terms
 from retrieval.dense import nearest
 from retrieval.lexical import bm25
+from retrieval.links import Follow
 from retrieval.ranking import CHOSEN, Method, Ranker
 from wiring.home import Home
 
@@ -43,6 +45,7 @@ VARIANTS: Mapping[str, Method] = {
     "without names first": replace(CHOSEN, names=False),
     "without corrections": replace(CHOSEN, corrections=False),
     "without the time asked about": replace(CHOSEN, time_weight=0.0),
+    "without links": replace(CHOSEN, link_weight=0.0),
     "rare among all languages": replace(CHOSEN, own_language=False),
 }
 
@@ -103,7 +106,11 @@ def ablate(folders: Sequence[Path], settings: Settings) -> Ablation:
 def _variants(home: Home, given: QuestionSet) -> dict[str, tuple[float, float]]:
     ranker, documents = home.searcher.ranker, _documents(home)
     asked = [one for one in given.questions if has_relevant(given.judgements.get(one.id, {}))]
-    ways: dict[str, Ranked] = {name: _ranked(replace(ranker, method=method)) for name, method in VARIANTS.items()}
+    home.readable.of(ASKER)  # what links lead to is looked up in what was readable last
+    follow = partial(home.searcher.links.follow, ASKER) if home.searcher.links else None
+    ways: dict[str, Ranked] = {
+        name: _ranked(replace(ranker, method=method), follow) for name, method in VARIANTS.items()
+    }
     ways |= {WORDS: _by_words(ranker), MEANING: _by_meaning(ranker)}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for question in followed(asked, f"{given.name}: ranking in {len(ways)} ways"):
@@ -126,10 +133,10 @@ def _documents(home: Home) -> dict[int, str]:
         return {record.id: record.external_id for record in session.execute(query)}
 
 
-def _ranked(ranker: Ranker) -> Ranked:
+def _ranked(ranker: Ranker, follow: Follow | None) -> Ranked:
     def rank(query: str, vector: NDArray[np.float32]) -> Sequence[int]:
         snapshot = ranker.reader.snapshot()
-        return [row for row, _ in ranker.rank(query, vector, snapshot.rows(), _CHUNKS).hits]
+        return [row for row, _ in ranker.rank(query, vector, snapshot.rows(), _CHUNKS, follow).hits]
 
     return rank
 

@@ -96,7 +96,10 @@ def _retrieval_and_answers(home: Home, given: QuestionSet, options: EvalOptions)
     by_page = {"pages": page_figures(home.searcher, ASKER, asked, given.judgements, pages)} if pages else {}
     languages = sorted({question.language for question in asked if question.language})
     by_language = {one: figures(question for question in asked if question.language == one) for one in languages}
-    return {**figures(asked), **by_page, "by_lang": by_language}
+    kinds = sorted({kind for question in asked for kind in question.kinds})
+    by_kind = {one: figures(question for question in asked if one in question.kinds) for one in kinds}
+    told = {"by_kind": by_kind} if by_kind else {}
+    return {**figures(asked), **by_page, "by_lang": by_language, **told}
 
 
 def _ask_foreign(home: Home, questions: Sequence[Question], options: EvalOptions) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class SetDocument:
 class Question:
     """`answers` are the accepted ones; `answerable` is None where the set does not say.
 
-    `history` is the conversation before the question, oldest first, where the set has one.
+    `history` is the conversation before the question, oldest first, where the set has one; `kinds` are the groups that
+    the set counts it to.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Question:
     answerable: bool | None = None
     language: str | None = None
     history: tuple[Message, ...] = ()
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,17 @@ def _questions(file: Path) -> Iterator[Question]:
         language = _text(file, number, row, "lang") if row.get("lang") is not None else None
         accepted = tuple(answer for answer in answers if answer.strip())
         history = tuple(_history(file, number, row))
-        yield Question(row["id"], _text(file, number, row, "text"), accepted, answerable, language, history)
+        text, kinds = _text(file, number, row, "text"), tuple(_kinds(row))
+        yield Question(row["id"], text, accepted, answerable, language, history, kinds)
+
+
+def _kinds(row: Row) -> Iterator[str]:
+    """What a question is, and whether its own words stand in the document that answers it, where the set says so."""
+    kind = row.get("kind")
+    if isinstance(kind, str):
+        yield kind
+        if row.get("verbatim_in_document") is False:
+            yield f"{kind}, not in the document"
 
 
 def _history(file: Path, number: int, row: Row) -> Iterator[Message]:

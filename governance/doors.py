@@ -7,15 +7,16 @@ the machinery (ingestion, index building, evaluation, erasure), which shows it t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, String, and_, bindparam, cast, delete, func, or_, select
+from sqlalchemy import BindParameter, Row, Select, String, and_, bindparam, cast, delete, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from catalog.database import Catalog
+from catalog.links import LinkRow
 from catalog.models import ChunkRow, Document, DocumentVersion, Source
 from catalog.sensitive import SensitiveScanRow
 from catalog.texts import VersionText
@@ -42,6 +43,9 @@ from governance.searchable import UNSEARCHABLE, about_text, names, searchable_te
 MaintenanceReason = Literal["ingestion", "index building", "evaluation", "erasure"]
 _SLICE = 500
 
+# Of places that so many documents have in their last two steps none is looked for among more of them.
+_MOST_PLACED = 2_000
+
 
 @dataclass(frozen=True)
 class DocumentView:
@@ -61,6 +65,28 @@ class DocumentView:
     content_hash: str
     failure_verdict: str | None
     failure_cause: str | None
+
+
+@dataclass(frozen=True)
+class LinkView:
+    """One link of a chunk, and where the document that has it stands."""
+
+    row: int
+    number: int
+    target: str
+    source_id: int
+    external_id: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class PlacedDocument:
+    """Where a document stands."""
+
+    document_id: str
+    source_id: int
+    external_id: str
+    uri: str
 
 
 @dataclass(frozen=True)
@@ -164,6 +190,19 @@ class Gate:
             raise NotFound("document", document_id)
         return document_view(record), record.name
 
+    def links(self, principal: Principal, links: Collection[tuple[int, int]]) -> list[LinkView]:
+        """Where those of these links (catalog row and number) lead that readable documents have; no text."""
+        with self.catalog.read() as session:
+            asked = {"rows": [row for row, _ in links], "links": list(links)}
+            records = session.execute(_LINKS, {**asked, **asking(principal)}).all()
+        return [LinkView(**record._mapping) for record in records]
+
+    def placed(self, principal: Principal, keys: Collection[str]) -> list[PlacedDocument]:
+        """The readable documents whose place or address has one of these keys (see `core.places.place_key`)."""
+        with self.catalog.read() as session:
+            records = session.execute(_PLACED, {"keys": list(keys), **asking(principal)}).all()
+        return [PlacedDocument(**record._mapping) for record in records]
+
     def policy(self, principal: Principal) -> Policy:
         """What is masked for this principal now."""
         with self.catalog.read() as session:
@@ -228,6 +267,7 @@ class EmbeddedChunk:
     language: str
     access_set_id: int
     vector_hash: str
+    links: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -254,8 +294,9 @@ class Maintenance:
             with self.catalog.read() as session:
                 records = session.execute(_embedded(some)).all()
                 marks = Marks(UNSEARCHABLE, spans_of_chunks(session, some), _unseen(session, records))
+                links = _spans_of_links(session, some)
             for record in records:
-                yield _embedded_chunk(record, marks)
+                yield _embedded_chunk(record, marks, links.get(record.ChunkRow.id, ()))
 
     def unseen(self) -> list[int]:
         """The versions that the detectors of this program have not looked at, in the order they came."""
@@ -325,6 +366,30 @@ _PASSAGES = (
     .where(ChunkRow.id.in_(bindparam("rows", expanding=True)), _READABLE)
 )
 
+_LINKS = (
+    select(
+        LinkRow.chunk_id.label("row"),
+        LinkRow.number,
+        LinkRow.target,
+        Document.source_id,
+        Document.external_id,
+        Document.uri,
+    )
+    .join(ChunkRow, ChunkRow.id == LinkRow.chunk_id)
+    .join(Document, Document.version_id == ChunkRow.version_id)
+    # The first condition is what SQLite has an index for.
+    .where(LinkRow.chunk_id.in_(bindparam("rows", expanding=True)))
+    .where(tuple_(LinkRow.chunk_id, LinkRow.number).in_(bindparam("links", expanding=True)), _READABLE)
+)
+
+_KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)
+_PLACED = (
+    select(Document.id.label("document_id"), Document.source_id, Document.external_id, Document.uri)
+    .where(or_(Document.place_key.in_(_KEYS), Document.address_key.in_(_KEYS)))
+    .where(Document.version_id.is_not(None), _READABLE)
+    .order_by(Document.id)
+    .limit(_MOST_PLACED)
+)
 _COUNTED = (
     select(func.count())
     .select_from(ChunkRow)
@@ -389,16 +454,27 @@ def _place(external_id: str, name: str) -> str:
     return external_id if "/" in external_id or not name else name
 
 
-def _embedded_chunk(record: Row[*tuple[Any, ...]], marks: Marks) -> EmbeddedChunk:
+def _spans_of_links(session: Session, rows: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
+    """Where in their versions' texts the links of these chunks stand."""
+    query = select(LinkRow.chunk_id, LinkRow.start, LinkRow.end).where(LinkRow.chunk_id.in_(rows))
+    found: dict[int, list[tuple[int, int]]] = {}
+    for row, start, end in session.execute(query.order_by(LinkRow.chunk_id, LinkRow.number)):
+        found.setdefault(row, []).append((start, end))
+    return found
+
+
+def _embedded_chunk(record: Row[*tuple[Any, ...]], marks: Marks, links: Iterable[tuple[int, int]]) -> EmbeddedChunk:
     row: ChunkRow = record.ChunkRow
     chunk = Chunk(row.ordinal, row.start, row.end, tuple(row.heading), row.page, row.header)
     place = _place(record.external_id, record.name)
+    text = marks.text(row.version_id, record.text, row.start)
     return EmbeddedChunk(
         row=row.id,
-        text=searchable_text(record.title, chunk, marks.text(row.version_id, record.text, row.start)),
+        text=searchable_text(record.title, chunk, text),
         about=about_text(record.title, chunk.heading, place),
         names=names(record.title, place),
         language=row.language,
         access_set_id=record.access_set_id,
         vector_hash=row.vector_hash,
+        links=tuple(text[start - row.start : end - row.start] for start, end in links),
     )

@@ -118,6 +118,7 @@ class IndexPublisher:
                     # Chunks that share an access set stand together, which makes filtered scans local. A hint only.
                     locality=chunk.access_set_id,
                     months=months_of(*chunk.names),
+                    links=chunk.links,
                 )
 
     def _wordless(self, rows: list[int]) -> Iterator[IndexRow]:

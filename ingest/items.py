@@ -13,7 +13,7 @@ from governance.access.rules import Decision
 from governance.access.sets import lists_digest
 from ingest.ledger import Known
 
-PARSER_VERSION = "4"
+PARSER_VERSION = "5"
 """Raised when parsing or chunking changes what comes out, so that unchanged files are read again."""
 
 # These end with the circumstances, not with the bytes, so the next run tries again.

@@ -19,7 +19,7 @@ from catalog.job_queue import database_now
 from catalog.jobs import ArrivalRow
 from catalog.models import AccessSet, ChunkRow, Document, DocumentVersion, Grant, Source, Vector
 from core.attachments import carrier, placed_under
-from core.documents import Chunk
+from core.documents import Chunk, Link
 from core.errors import Conflict, UnreadableDocument
 from core.principals import Grantee, parse_grantee
 from governance.access.rules import AccessLists, Decision
@@ -29,6 +29,7 @@ from governance.labels import forget_labels
 from governance.near_duplicates import forget_signatures, store_signatures
 from governance.safety.sensitive import Span
 from governance.searchable import searchable_texts
+from ingest.linking import forget_links, store_links
 
 _SLICE = 200
 
@@ -81,6 +82,7 @@ class Prepared:
     revision: str = ""
     unread: str = ""
     signature: bytes = b""
+    links: tuple[Link, ...] = ()
 
     def embedded(self) -> dict[str, str]:
         """What is embedded and indexed of its chunks, by the key of the vector."""
@@ -277,6 +279,7 @@ class Ledger:
                     [_chunk_row(version.id, prepared, index) for index in range(len(prepared.chunks))],
                 )
                 staged.append(Staged(document.id, version.id, tuple(rows), document.access_set_id, prepared))
+                store_links(session, staged[-1].rows, prepared.chunks, prepared.links)
             store_signatures(session, {one.version_id: one.prepared.signature for one in staged})
         return staged
 
@@ -560,8 +563,9 @@ def _chunk_row(version_id: int, prepared: Prepared, index: int) -> dict[str, obj
 
 
 def _drop_chunks(session: Session, version_id: int) -> list[int]:
-    """Remove a version's chunks, its signature, and the vectors that no other chunk shares; returns their rows."""
+    """Remove a version's chunks, links and signature, and the vectors that no other chunk shares; returns the rows."""
     found = session.execute(select(ChunkRow.id, ChunkRow.vector_hash).where(ChunkRow.version_id == version_id)).all()
+    forget_links(session, version_id)
     session.execute(delete(ChunkRow).where(ChunkRow.version_id == version_id))
     forget_signatures(session, [version_id])
     hashes = sorted({hash_ for _, hash_ in found})

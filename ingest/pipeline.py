@@ -343,6 +343,7 @@ class Ingestion:
             revision=item.revision,
             unread=parsed.unread,
             signature=signed(parsed.text, sensitive),
+            links=parsed.links,
         )
 
     def _take(self, ledger: Ledger, run: _Run, seen: _Seen) -> None:

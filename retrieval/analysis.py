@@ -22,7 +22,7 @@ import Stemmer
 from retrieval import endings
 
 # Changes when the same text would give other terms; an index names the one it was built with.
-ANALYZER_VERSION = 2
+ANALYZER_VERSION = 3
 
 # ISO 639-1 to the names of the Snowball algorithms (Porter, 2001). Serbian's was made for Croatian as well, and writes
 # Cyrillic in Latin letters.
@@ -84,7 +84,7 @@ _FOLDS = str.maketrans(
 _ACCENTS = regex.compile(r"[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]")
 
 # One letter before each term keeps the kinds apart.
-FORM, _STEM, _PAIR, WHOLE, _GRAM, _TRIPLE, _MONTH = "f", "s", "p", "w", "g", "t", "m"
+FORM, _STEM, _PAIR, WHOLE, _GRAM, _TRIPLE, _MONTH, _LINK = "f", "s", "p", "w", "g", "t", "m", "l"
 
 # A word's form and its stem weigh as much together as a pair of characters does alone. Stems matter more: measured
 # over the public sets in English and in twelve languages, docs/decisions/ranking-quality.md.
@@ -132,6 +132,23 @@ def identifiers(text: str) -> list[str]:
 def month_term(month: int) -> str:
     """The term of a chunk whose document is of this month, see `retrieval.periods`; no word of a text."""
     return f"{_MONTH}{month}"
+
+
+def telling_stems(text: str, language: str) -> list[str]:
+    """What a text says, in its order: stems, and pairs of characters where no spaces are; no function words."""
+    text = unicodedata.normalize("NFKC", text)
+    stems: list[str] = []
+    for unspaced, word in _tokens(text):
+        if language == "en" and word.lower() in _STOP_WORDS:
+            continue
+        terms = _word_terms(word, language) if word else _characters(_fold(unspaced))
+        stems += (term for term in terms if term[0] in (_STEM, _PAIR))
+    return stems
+
+
+def link_term(stems: Iterable[str]) -> str:
+    """The term of a chunk with a link that is called by these stems, in whatever order; see `retrieval.links`."""
+    return _LINK + " ".join(sorted(set(stems)))
 
 
 def _counted(text: str, language: str, apart: regex.Pattern[str]) -> Counter[str]:

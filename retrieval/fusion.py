@@ -20,8 +20,8 @@ def convex_combination(
     return dense_weight * nearness + (1 - dense_weight) * (lexical.astype(np.float64) / best)
 
 
-def of_its_time(scores: NDArray[np.float64], shares: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    """Scores in [0, 1] raised by `weight` times how far each is of the time that a question asks about, in [0, 1]."""
+def raised_by(scores: NDArray[np.float64], shares: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    """Scores in [0, 1] raised by `weight` times how much further evidence speaks for each, in [0, 1]."""
     raised: NDArray[np.float64] = (scores + weight * shares) / (1 + weight)
     return raised
 

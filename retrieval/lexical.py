@@ -74,7 +74,9 @@ def bm25(
     found = _postings(selection, [term for term, _ in terms])
     having = np.sum([using.counts(postings) for postings in found], axis=0)
     among = max(selection.speaking(language_code(language)), int(having.max())) if language else len(selection)
-    gains = [weight * _idf(among, int(df)) * (k1 + 1) for (_, weight), df in zip(terms, having, strict=True)]
+    gains = [
+        weight * inverse_frequency(among, int(df)) * (k1 + 1) for (_, weight), df in zip(terms, having, strict=True)
+    ]
     base, slope = _normalization(selection, k1, b)
     scored = (
         Terms(at.arrays, at.readable, at.first, at.last, np.array(gains, np.float32), base, slope) for at in found
@@ -102,6 +104,30 @@ def holding(selection: Selection, term: str, slots: NDArray[np.int64]) -> NDArra
     return found
 
 
+def occurrences(
+    selection: Selection, terms: Sequence[str], at_most: int
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.uint16]]]:
+    """The terms that readable chunks hold, each with the slots of the first of these by row, and how often there."""
+    parts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.uint16]]]] = {}
+    for number, at in enumerate(_postings(selection, terms) if terms and len(selection) else ()):
+        for place in np.flatnonzero(at.first < at.last).tolist():
+            listed = slice(at.first[place], at.last[place])
+            chunks, often = at.arrays.chunks[listed], at.arrays.frequencies[listed]
+            readable = selection.are_readable(number, chunks)
+            if readable.any():
+                held = selection.slots_at(number, chunks[readable]), often[readable]
+                parts.setdefault(terms[place], []).append(held)
+    return {term: _first_by_row(selection, held, at_most) for term, held in parts.items()}
+
+
+def _first_by_row(
+    selection: Selection, parts: Sequence[tuple[NDArray[np.int64], NDArray[np.uint16]]], at_most: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    slots, often = (np.concatenate(column) for column in zip(*parts, strict=True))
+    first = np.argsort(selection.rows_of(slots), kind="stable")[:at_most]
+    return slots[first], often[first]
+
+
 def _postings(selection: Selection, terms: Sequence[str]) -> list[Terms]:
     """For each segment, where it lists the chunks that hold some terms, and which of them are readable."""
     keys = np.array([term_key(term) for term in terms], np.uint64)
@@ -112,7 +138,7 @@ def _postings(selection: Selection, terms: Sequence[str]) -> list[Terms]:
     ]
 
 
-def _idf(chunks: int, having: int) -> float:
+def inverse_frequency(chunks: int, having: int) -> float:
     return math.log1p((chunks - having + 0.5) / (having + 0.5))
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,13 @@ from inference.language import detect
 from retrieval.analysis import identifiers, query_terms
 from retrieval.dense import nearest, similarity
 from retrieval.engines.protocol import IndexReading
-from retrieval.fusion import convex_combination, named_first, of_its_time
+from retrieval.fusion import convex_combination, named_first, raised_by
 from retrieval.index.manifest import REBUILD
 from retrieval.index.reader import Snapshot
 from retrieval.index.segment import language_code
 from retrieval.index.selection import Selection
 from retrieval.lexical import K1, B, LexicalScores, bm25, frequencies
+from retrieval.links import Follow, named_links
 from retrieval.spelling import corrections
 from retrieval.timeliness import shares_of_time
 
@@ -32,6 +33,9 @@ FUSION_DEPTH = 200
 
 # An identifier that more chunks hold does not tell them apart: it is a product's name and no ticket's.
 _FEW = 20
+
+# Of a document that links lead to the best of so many chunks is raised.
+_POINTED_ROWS = 500
 
 # A query longer than this is cut: a question is shorter, and a pasted document would only cost time.
 _QUERY_CHARACTERS = 4_000
@@ -42,7 +46,8 @@ class Method:
     """What a ranking is made of, as `footnote eval --ablation` chose it (docs/decisions/ranking-quality.md).
 
     `dense_weight` is the cosine's, the words have the rest. Names and corrections: see `named_first` and `corrections`;
-    in its `own_language` a word is rare or common, see `bm25`. `time_weight`: see `of_its_time`.
+    in its `own_language` a word is rare or common, see `bm25`. `time_weight`: see `shares_of_time`.
+    `link_weight` is that of what links call a document, see `retrieval.links`.
     """
 
     dense_weight: float = 0.8
@@ -52,6 +57,7 @@ class Method:
     names: bool = True
     corrections: bool = True
     time_weight: float = 0.1
+    link_weight: float = 0.2
 
 
 CHOSEN = Method()
@@ -59,7 +65,7 @@ CHOSEN = Method()
 
 @dataclass(frozen=True)
 class Ranking:
-    """Catalog rows with their scores, best first; and the milliseconds of `dense` and `lexical`."""
+    """Catalog rows with their scores, best first; and the milliseconds of `dense`, `lexical` and `links`."""
 
     hits: tuple[tuple[int, float], ...]
     timings_ms: dict[str, float]
@@ -78,17 +84,25 @@ class Ranker:
         """The vector of a query, of which a very long one's beginning decides."""
         return self.encoder.encode_query(query[:_QUERY_CHARACTERS])
 
-    def rank(self, query: str, vector: NDArray[np.float32], readable: BitMap | FrozenBitMap, k: int) -> Ranking:
+    def rank(
+        self,
+        query: str,
+        vector: NDArray[np.float32],
+        readable: BitMap | FrozenBitMap,
+        k: int,
+        follow: Follow | None = None,
+    ) -> Ranking:
         """The min(k, number of readable rows in the index) best rows for a query and its vector.
 
-        Rows outside `readable` change neither the order nor a single score. Equal scores are ordered by row.
+        Rows outside `readable` change neither the order nor a single score. Equal scores are ordered by row. `follow`
+        looks up where the links of rows lead for whoever asks; without it links say nothing.
         Raises `Conflict` if the index holds vectors of another model than the encoder's.
         """
         query = query[:_QUERY_CHARACTERS]
         snapshot = self.reader.snapshot()
         self._check(snapshot)
         selection = snapshot.select(readable)
-        timings_ms = {"dense": 0.0, "lexical": 0.0}
+        timings_ms = {"dense": 0.0, "lexical": 0.0, "links": 0.0}
         if len(selection) == 0 or k <= 0:
             return Ranking((), timings_ms, snapshot.generation)
         language = detect(query)
@@ -98,8 +112,10 @@ class Ranker:
             lexical = self._by_words(selection, query, language)
             matching, _ = lexical.best(FUSION_DEPTH)
             named, shares = _by_name(selection, identifiers(query) if self.method.names else ())
-        matching = np.union1d(matching, named)
-        slots, scores = self._fuse(selection, query, vector, near[:FUSION_DEPTH], matching, lexical, language)
+        with _timed(timings_ms, "links"):
+            pointed = self._pointed(selection, query, language, follow) if follow is not None else []
+        matching = reduce(np.union1d, (slots for slots, _ in pointed), np.union1d(matching, named))
+        slots, scores = self._fuse(selection, query, vector, near[:FUSION_DEPTH], matching, lexical, language, pointed)
         if len(named):
             slots, scores = named_first(slots, scores, named, shares, selection.rows_of(slots))
         slots, scores = _filled(slots[:k], scores[:k], near, k)
@@ -123,6 +139,7 @@ class Ranker:
         matching: NDArray[np.int64],
         lexical: LexicalScores,
         language: str,
+        pointed: Sequence[tuple[NDArray[np.int64], float]],
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The best of both rankings, best first, with their fused scores."""
         spoken = self.encoder.languages
@@ -137,9 +154,20 @@ class Ranker:
                 dense = np.where(understood, dense, np.minimum(dense, 0))
             fused = convex_combination(dense, lexical.of(slots), self.method.dense_weight)
         if self.method.time_weight and (shares := shares_of_time(selection, query, slots)) is not None:
-            fused = of_its_time(fused, shares, self.method.time_weight)
+            fused = raised_by(fused, shares, self.method.time_weight)
+        if pointed:
+            fused = raised_by(fused, _best_of_each(slots, fused, pointed), self.method.link_weight)
         order = np.lexsort((selection.rows_of(slots), -fused))
         return slots[order], fused[order]
+
+    def _pointed(
+        self, selection: Selection, query: str, language: str, follow: Follow
+    ) -> list[tuple[NDArray[np.int64], float]]:
+        """The readable slots of each document that links lead to which the question names, and these links' share."""
+        named = named_links(selection, query, language) if self.method.link_weight else []
+        found = follow(named) if named else []
+        slots = [(selection.slots_for(one.rows[:_POINTED_ROWS]), one.share) for one in found]
+        return [(some, share) for some, share in slots if len(some)]
 
     def _check(self, snapshot: Snapshot) -> None:
         if snapshot.fingerprint and snapshot.fingerprint != self.encoder.fingerprint:
@@ -147,6 +175,18 @@ class Ranker:
                 f"The index holds vectors of the model {snapshot.fingerprint}, the encoder is "
                 f"{self.encoder.fingerprint}: {REBUILD}."
             )
+
+
+def _best_of_each(
+    slots: NDArray[np.int64], scores: NDArray[np.float64], pointed: Sequence[tuple[NDArray[np.int64], float]]
+) -> NDArray[np.float64]:
+    """For the best slot of each document that is pointed to its share; 0 for all others."""
+    shares = np.zeros(len(slots))
+    for some, share in pointed:
+        at = np.searchsorted(slots, np.sort(some))
+        at = at[np.take(slots, at, mode="clip") == np.sort(some)]
+        shares[at[np.argmax(scores[at])]] = share
+    return shares
 
 
 def _by_name(selection: Selection, wanted: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

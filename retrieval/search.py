@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -25,6 +26,7 @@ from governance.doors import Gate
 from retrieval.diversity import Diversity
 from retrieval.facets import DocumentFacets, Matching
 from retrieval.filters import NO_FILTERS, Filters
+from retrieval.links import Links
 from retrieval.ranking import Ranker, Ranking
 from retrieval.recency import Recency
 from retrieval.repeats import Ranked, kin_of, once
@@ -55,7 +57,7 @@ class _Found:
 class Searcher:
     """Finds passages without a record of its own: for those who keep one. See `retrieval.recorded`.
 
-    `recency`, `diversity` and `reranking` are preferences: None does without. `clock` says what day it is.
+    `recency`, `diversity`, `reranking` and `links` are preferences: None does without. `clock` says what day it is.
     """
 
     catalog: Catalog
@@ -67,6 +69,7 @@ class Searcher:
     diversity: Diversity | None = None
     clock: Callable[[], datetime] = now
     reranking: Reranking | None = None
+    links: Links | None = None
 
     def search(
         self,
@@ -99,7 +102,9 @@ class Searcher:
         began = time.perf_counter()
         with span("embed"):
             vector = self.ranker.embed(query)
-        timings = dict.fromkeys(("embed", "record", "access", "dense", "lexical", "gate", "repeats", "rerank"), 0.0)
+        timings = dict.fromkeys(
+            ("embed", "record", "access", "dense", "lexical", "links", "gate", "repeats", "rerank"), 0.0
+        )
         timings["embed"] = _ms_since(began)
         with _timed(timings, "record"):
             on_record()
@@ -166,7 +171,7 @@ class Searcher:
                 continue  # documents have changed in between, and some of the view may be missing
             rows = matching.rows
             with span("rank", readable=len(rows)):
-                ranking = self._ranked(query, vector, rows, depth, timings)
+                ranking = self._ranked(query, vector, principal, rows, depth, timings)
             with _timed(timings, "repeats"):
                 kin = kin_of(self.catalog, [row for row, _ in ranking.hits])
             wanted = depth if kin.near else k
@@ -186,14 +191,16 @@ class Searcher:
         self,
         query: str,
         vector: NDArray[np.float32],
+        principal: Principal,
         rows: BitMap | FrozenBitMap,
         depth: int,
         timings: dict[str, float],
     ) -> Ranking:
         """The best `depth` of these rows, by score or, where recency is preferred, by what age leaves of it."""
         looked_at = depth
+        follow = partial(self.links.follow, principal) if self.links else None
         while True:
-            ranking = self.ranker.rank(query, vector, rows, looked_at)
+            ranking = self.ranker.rank(query, vector, rows, looked_at, follow)
             for name, spent in ranking.timings_ms.items():
                 timings[name] = timings.get(name, 0.0) + spent
             if self.recency is None:

@@ -60,6 +60,7 @@ from retrieval.diversity import SCORES_ALIKE, Diversity
 from retrieval.engines.protocol import IndexReading, IndexWriting
 from retrieval.engines.switching import Place, SwitchingReader, SwitchingWriter
 from retrieval.facets import DocumentFacets
+from retrieval.links import Links
 from retrieval.neighbours import Neighbours
 from retrieval.ranking import Ranker
 from retrieval.recency import Recency
@@ -262,6 +263,7 @@ class Home:
             Recency(timedelta(days=chosen.recency_half_life_days)) if chosen.recency_half_life_days else None,
             _diversity(chosen.passages_per_document),
             reranking=self._reranking,
+            links=Links(self.gate, self.readable),
         )
 
     @cached_property

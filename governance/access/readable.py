@@ -95,6 +95,11 @@ class ReadableRows:
             # Others have changed documents since: what somebody was then and what lies where now is of no moment.
         return Readable(view.rows, at, view.name)
 
+    def rows_of(self, document_id: str) -> NDArray[np.int64]:
+        """The rows of a document, ascending, as of the last question; none of one that is not known."""
+        with self._lock:
+            return self._places.rows_of(document_id)
+
     def _follow(self, connection: Connection, epoch: int) -> None:
         """Take over what has changed: one statement tells where documents are, so it may tell of a later moment."""
         changed = connection.execute(_CHANGED, {"followed": self._epoch}).all()
@@ -150,6 +155,11 @@ class _Places:
         self._sets[rows] = access_set_id
         self._highest = max(self._highest, access_set_id)
         self._count(access_set_id, 1)
+
+    def rows_of(self, document_id: str) -> NDArray[np.int64]:
+        """The rows of a document, ascending."""
+        run = self._runs.get(document_id)
+        return self._scattered.get(document_id, _run(run)) if run is not None else _NO_ROWS
 
     def under(self, sets: FrozenBitMap) -> FrozenBitMap:
         """The rows of all documents under some access sets, which are used."""

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from core.documents import Block, BlockKind, Parsed, clean_text
+from core.documents import Block, BlockKind, Link, Parsed, clean_text
 from core.errors import UnreadableDocument
+from core.places import LONGEST
 
 # A title stands above every chunk in the embedder's window, so it must leave room for the chunk.
 TITLE_CHARACTERS = 120
@@ -15,6 +16,9 @@ TITLE_CHARACTERS = 120
 # What shows nothing and breaks words for a search: soft hyphens, and controls that broken fonts and old files leave.
 _SHOWS_NOTHING = dict.fromkeys([*range(1, 9), *range(14, 32), 0x7F, 0xAD]) | {0x0B: "\n", 0x0C: "\n"}
 _LISTED_CHARACTERS = 200
+_LINKS = 5_000
+"""So many links of one document are kept: a page of more of them is a list, and says little of each."""
+_LEADS_NOWHERE = re.compile(r"\s*(?:#|(?!https?:)[a-z][a-z0-9+.-]*:)", re.I)
 _META_TITLE_NOISE = re.compile(
     r"^(microsoft |untitled|document\d*$|presentation\d*$|no title)|\.(docx?|pdf|indd|odt|p65)$"
 )
@@ -27,11 +31,21 @@ class Assembly:
     parts: list[str] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     length: int = 0
+    links: list[Link] = field(default_factory=list)
+    _expected: list[tuple[str, str]] = field(default_factory=list)
+
+    def link(self, text: str, target: str) -> None:
+        """Say that `text`, which the next block will show, leads to `target`; forgotten where that does not show it."""
+        text, target = clean_text(text.translate(_SHOWS_NOTHING)).strip(), clean_text(target).strip()
+        leads = target and len(target) <= LONGEST and not _LEADS_NOWHERE.match(target)
+        if text and leads and len(self.links) + len(self._expected) < _LINKS:
+            self._expected.append((text, target))
 
     def add(self, kind: BlockKind, text: str, *, level: int | None = None, page: int | None = None) -> None:
         """Append one block of `text`, cleaned; a block without a visible character is left out."""
         text = clean_text(text.translate(_SHOWS_NOTHING))
         text = text.strip("\n").rstrip() if kind is BlockKind.CODE else text.strip()
+        expected, self._expected = self._expected, []
         if not any(character.isprintable() and not character.isspace() for character in text):
             return
         separator = self._separator(kind)
@@ -39,6 +53,12 @@ class Assembly:
         self.parts += (separator, text)
         self.length = start + len(text)
         self.blocks.append(Block(kind, start, self.length, level, page))
+        at = 0
+        for shown, target in expected:
+            found = text.find(shown, at)
+            if found >= 0:
+                at = found + len(shown)
+                self.links.append(Link(start + found, start + at, target))
 
     def _separator(self, kind: BlockKind) -> str:
         if not self.blocks:
@@ -58,7 +78,14 @@ class Assembly:
         """The finished document; raises `UnreadableDocument("empty")` if no block was added."""
         if not self.blocks:
             raise UnreadableDocument("empty", "The document holds no text; there is nothing to index.")
-        return Parsed("".join(self.parts), tuple(self.blocks), short_title(title), media_type, metadata or {})
+        return Parsed(
+            "".join(self.parts),
+            tuple(self.blocks),
+            short_title(title),
+            media_type,
+            metadata or {},
+            links=tuple(self.links),
+        )
 
 
 def short_title(title: str) -> str:

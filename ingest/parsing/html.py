@@ -102,6 +102,8 @@ class _Walk:
                 continue
             if tag == "sup":
                 self.inline.append(_mark_of_power(node, self.inline))
+            elif tag == "a":
+                self._link(node)
             if tag in _BLOCKS:
                 self.flush(items)
                 self.tables += tag == "table"
@@ -116,6 +118,7 @@ class _Walk:
         """Handle an element that is one block or one inline piece of its own; False for all others."""
         if tag in _HEADINGS:
             self.flush(items)
+            self._links(node)
             self.assembly.add(BlockKind.HEADING, _inline_text(node), level=_HEADINGS[tag])
         elif tag in ("pre", "listing", "xmp"):
             self.flush(items)
@@ -135,8 +138,16 @@ class _Walk:
         caption = table.css_first("caption")
         if caption is not None:
             self.assembly.add(BlockKind.PARAGRAPH, _inline_text(caption))
+        self._links(table)
         rows = (table_row(cells).rstrip(" |") for cells in _grid(table))
         self.assembly.add(BlockKind.TABLE, "\n".join(row for row in rows if row))
+
+    def _links(self, node: LexborNode) -> None:
+        for anchor in node.css("a[href]"):
+            self._link(anchor)
+
+    def _link(self, anchor: LexborNode) -> None:
+        self.assembly.link(_inline_text(anchor), anchor.attributes.get("href") or "")
 
     def flush(self, items: int) -> None:
         text = _folded("".join(self.inline))

@@ -20,7 +20,14 @@ _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z
 _FRONT_TITLE = re.compile(r"^title\s*:\s*(.+?)\s*$", re.M)
 # Control tags of Liquid, Hugo and ERB steer a site's generator and are never shown; `{{ name }}` placeholders stay.
 _TEMPLATE_TAG = re.compile(r"\{%.*?%\}|\{\{[<%].*?[>%]\}\}|<%.*?%>", re.S)
+# But one that stands where a link leads names a page: `[Travel]({% page "/travel/" %})`, `({{< ref "travel.md" >}})`.
+_PAGE_TAG = re.compile(
+    r"\]\(\s*(?:\{%-?\s*(?P<tag>page|link|url|ref|relref)\s+|\{\{[<%]\s*(?P<code>ref|relref|link|page|url)\s+"
+    r"|\{\{-?\s*(?P<root>site\.base_?url|site\.url)\s*(?=-?\}\})|\{\{-?\s*(?=[\"']))"
+    r"[\"']?(?P<page>[^\s\"'|<>{}]*?)[\"']?\s*(?:\|[^{}()]*?)?-?[>%]?[%}]\}(?P<rest>[^\s()<>{}]*)\s*\)"
+)
 _HEADING_ATTRIBUTES = re.compile(r"\s*\{[:#.][^{}]*\}\s*$")
+_ANCHOR = re.compile(r"<a\s(?:[^>]*?\s)?href\s*=\s*[\"']?([^\"'>\s]+)", re.I)
 _FRONT_MATTER_BYTES = 64 * 1024
 # Safe either way; that of libyaml is ten times as fast.
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -43,6 +50,7 @@ def parse_markdown(data: bytes) -> Parsed:
 
 def add_markdown(assembly: Assembly, text: str) -> None:
     """Add the blocks of Markdown without front matter."""
+    text = _PAGE_TAG.sub(_page_address, text)
     _Reader(assembly).read(MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(text))
 
 
@@ -85,6 +93,8 @@ class _Reader:
             elif kind == "heading_close":
                 heading = None
             elif kind == "inline":
+                for shown, target in _links(token.children or ()):
+                    self.assembly.link(shown, target)
                 self._inline(inline_text(token.children or ()), heading)
             elif kind in ("fence", "code_block"):
                 self.assembly.add(BlockKind.CODE, token.content)
@@ -135,6 +145,26 @@ class _Reader:
     def _html(self, content: str) -> None:
         kind = BlockKind.LIST_ITEM if self.items else BlockKind.PARAGRAPH
         add_html(self.assembly, LexborHTMLParser(_TEMPLATE_TAG.sub(" ", content)), kind=kind)
+
+
+def _page_address(tag: re.Match[str]) -> str:
+    """A link's destination, named by a tag of a site's generator: from the root, but for Hugo's `ref`."""
+    page = f"{tag['page']}{tag['rest']}"
+    from_here = (tag["tag"] or tag["code"] or "").endswith("ref")
+    return f"](<{page if from_here else '/' + page.lstrip('/')}>)"
+
+
+def _links(children: Sequence[Token]) -> Iterator[tuple[str, str]]:
+    """What leads where in inline tokens, written in Markdown or as a tag of HTML."""
+    target, began = "", 0
+    for at, child in enumerate(children):
+        html = child.content if child.type == "html_inline" else ""
+        anchor = _ANCHOR.match(html)
+        if child.type == "link_open" or anchor:
+            target, began = anchor[1] if anchor else str(child.attrGet("href") or ""), at + 1
+        elif target and (child.type == "link_close" or html.lower().startswith("</a")):
+            yield inline_text(children[began:at]), target
+            target = ""
 
 
 def inline_text(children: Sequence[Token]) -> str:

@@ -11,8 +11,9 @@ import json
 import struct
 from typing import Any
 
-from core.documents import Attachment, Block, BlockKind, Parsed, clean_text
+from core.documents import Attachment, Block, BlockKind, Link, Parsed, clean_text
 from core.errors import VERDICTS, UnreadableDocument
+from core.places import LONGEST
 
 LENGTHS = struct.Struct(">QQ")
 BLOCK = struct.Struct(">BIIBI")
@@ -45,6 +46,7 @@ def parsed_frame(parsed: Parsed) -> tuple[bytes, bytes]:
         "metadata": parsed.metadata,
         "unread": parsed.unread,
         "blocks": len(parsed.blocks),
+        "links": [field for link in parsed.links for field in (link.start, link.end, link.target)],
         "attachments": [_attachment_fields(attachment) for attachment in parsed.attachments],
     }
     return frame(header, b"".join((blocks, parsed.text.encode("utf-8"), *(one.data for one in parsed.attachments))))
@@ -130,4 +132,17 @@ def _parsed(
     if text != clean_text(text) or title != clean_text(title):
         raise ValueError("text is not clean")
     metadata = {clean_text(name): clean_text(value) for name, value in metadata.items()}
-    return Parsed(text, blocks, title, media_type, metadata, attachments, unread)
+    return Parsed(text, blocks, title, media_type, metadata, attachments, unread, _links(header["links"], len(text)))
+
+
+def _links(fields: list[Any], length: int) -> tuple[Link, ...]:
+    links = tuple(Link(*fields[at : at + 3]) for at in range(0, len(fields), 3))
+    if not all(type(one.start) is type(one.end) is int and isinstance(one.target, str) for one in links):
+        raise ValueError("not a link")
+    edges = [edge for one in links for edge in (one.start, one.end)]
+    ascending = all(one.start < one.end for one in links) and edges == sorted(edges)
+    if edges and not (ascending and edges[0] >= 0 and edges[-1] <= length):
+        raise ValueError("a link leaves the text")
+    if any(len(one.target) > LONGEST or one.target != clean_text(one.target) for one in links):
+        raise ValueError("not a target")
+    return links

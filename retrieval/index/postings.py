@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.analysis import index_terms, month_term
+from retrieval.analysis import index_terms, link_term, month_term, telling_stems
 from retrieval.index.segment import IndexRow, SegmentArrays
 
 _MOST_FREQUENT = np.iinfo(np.uint16).max
@@ -44,6 +44,10 @@ def build_postings(rows: Iterable[IndexRow]) -> tuple[Postings, NDArray[np.uint3
     for row in rows:
         counts, length = index_terms(row.text, row.language)
         counts.update(map(month_term, row.months))
+        for number, link in enumerate(row.links, start=1):
+            if stems := telling_stems(link, row.language):
+                # Of which link it is the name, in place of how often it occurs: the first of several of one name.
+                counts.setdefault(link_term(stems), number)
         keys.append(np.fromiter(map(term_key, counts), np.uint64, len(counts)))
         frequencies.append(np.minimum(np.fromiter(counts.values(), np.int64, len(counts)), _MOST_FREQUENT))
         lengths.append(length)

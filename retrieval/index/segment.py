@@ -34,9 +34,9 @@ class IndexRow:
     """One chunk to be indexed.
 
     `row` is its number in the catalog, below 2^32; `vector` has length 1 up to rounding; `text` is what the lexical
-    index reads, in `language` (ISO 639-1); `months` are those its document is of, see `retrieval.periods`. Chunks of
-    equal `locality` are kept next to each other: give chunks that the same people may read the same number. It is a
-    hint for speed and decides nothing.
+    index reads, in `language` (ISO 639-1); `months` are those its document is of, see `retrieval.periods`;
+    `links` are the texts of its links. Chunks of equal `locality` are kept next to each other: give chunks that the
+    same people may read the same number. It is a hint for speed and decides nothing.
     """
 
     row: int
@@ -45,6 +45,7 @@ class IndexRow:
     language: str
     locality: int
     months: tuple[int, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,10 @@ class Selection:
                 found.append((number, here, slots[here] - self.starts[number]))
         return found
 
+    def are_readable(self, number: int, positions: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which of some positions of a segment are readable."""
+        return _is_set(self.bitmaps[number], positions)
+
     def _gather(self, name: str, slots: NDArray[np.int64]) -> NDArray[Any]:
         if len(self.segments) == 1:
             return np.asarray(getattr(self.segments[0].arrays, name)[slots])
@@ -186,7 +190,7 @@ def _chosen(
     return bits_at(flags, segment.row_numbers)
 
 
-def _is_set(bitmap: NDArray[np.uint8], positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_set(bitmap: NDArray[np.uint8], positions: NDArray[Any]) -> NDArray[np.bool_]:
     bits = bitmap[positions >> 3] >> (positions & 7).astype(np.uint8) & 1
     return np.asarray(bits, np.bool_)
 
