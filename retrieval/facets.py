@@ -65,15 +65,15 @@ class DocumentFacets:
         may be missing, and both are to be asked for again.
         """
         with self._lock:
-            settled = self._follow()
-            if not settled or self._epoch != view.epoch:
-                return Matching(_matching(self._table, view, filters), self._epoch if settled else None)
+            epoch = self._follow()
+            if epoch != view.epoch:
+                return Matching(_matching(self._table, view, filters), epoch)
             key = (view.view, filters)
             if key not in self._answers:
                 if len(self._answers) >= _KEPT_ANSWERS:
                     self._answers.clear()
                 self._answers[key] = _matching(self._table, view, filters)
-            return Matching(self._answers[key], self._epoch)
+            return Matching(self._answers[key], epoch)
 
     def of(self, view: Readable) -> Facets:
         """What filters can ask of the documents in `view`, and of how many."""
@@ -102,8 +102,8 @@ class DocumentFacets:
             at = self._table.place(np.asarray(rows, np.uint32))
             return np.asarray(self._table.runs["changed_us"][at])
 
-    def _follow(self) -> bool:
-        """Bring the table to the present epoch; whether nothing was committed while it was read.
+    def _follow(self) -> int | None:
+        """Bring the table to the present epoch and return that; None if something was committed at every reading.
 
         PostgreSQL shows each statement what was committed before it, so that two may tell of two moments.
         """
@@ -111,11 +111,11 @@ class DocumentFacets:
             for _ in range(_READINGS):
                 epoch = session.scalars(_EPOCH).one()
                 if epoch == self._epoch:
-                    return True
+                    return epoch
                 self._answers.clear()
                 self._table.follow(session, self._epoch)
                 self._epoch = epoch
-        return False
+        return None
 
 
 _EPOCH = select(Epoch.value)

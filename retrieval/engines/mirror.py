@@ -23,7 +23,7 @@ class Mirror:
     def __init__(self, folder: Path, storage: Storage | None = None) -> None:
         self.folder = folder
         self._storage = storage or Storage()
-        self._seen: dict[str, tuple[tuple[int, int], FileRecord]] = {}
+        self._seen: dict[str, tuple[tuple[int, ...], FileRecord]] = {}
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -59,7 +59,8 @@ class Mirror:
             if path.name.endswith(_UNFINISHED) or path.parent.name.endswith(_UNFINISHED):
                 continue
             status = path.stat()
-            name, version = path.relative_to(self.folder).as_posix(), (status.st_size, status.st_mtime_ns)
+            name = path.relative_to(self.folder).as_posix()
+            version = status.st_ino, status.st_mtime_ns, status.st_size
             known = self._seen.get(name)
             if known is None or known[0] != version:
                 known = version, FileRecord(status.st_size, sha256_of(path))

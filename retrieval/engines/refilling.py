@@ -159,7 +159,9 @@ class RefillingVectors:
 
     def _remember(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         with self._lock:
-            self._known |= dict(zip(rows[:_REMEMBERED].tolist(), vectors, strict=False))
+            for row, vector in zip(rows[:_REMEMBERED].tolist(), vectors, strict=False):
+                self._known.pop(row, None)  # what was met again is the newest, and not the first to go
+                self._known[row] = vector
             for row in list(self._known)[: max(len(self._known) - _REMEMBERED, 0)]:
                 del self._known[row]
 

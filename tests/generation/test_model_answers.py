@@ -122,6 +122,14 @@ def test_people_with_other_rights_share_no_cached_prefix(desk: Desk) -> None:
     ana, ben, cem = [request.cache_salt for _, request in chat.requests]
     assert ana and ben and ana != ben and ben == cem
 
+    desk.administration.set_group(parse_grantee("group:guests"), [BEN.grantee])
+    desk.administration.set_redaction(parse_grantee("group:guests"), "strict")
+    for person in (BEN, parse_principal("user:cem")):
+        service.ask(QUESTION, person, "test")
+
+    masked, cem = [request.cache_salt for _, request in chat.requests[3:]]
+    assert masked != cem == ben, "who reads the same documents with more of them masked"
+
 
 @pytest.mark.parametrize(
     "spoken",

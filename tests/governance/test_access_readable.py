@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from catalog.database import Catalog, bump_epoch
 from catalog.models import ChunkRow, Document
 from core.principals import Principal, parse_principal
+from governance.access import readable as access_readable
 from governance.access.membership import asking
 from governance.access.readable import ReadableRows
 from governance.access.sets import READABLE_SETS
@@ -74,8 +75,27 @@ def test_two_people_with_the_same_rights_share_one_view_and_others_do_not(shelf:
     readable = ReadableRows(shelf.catalog)
     shelf.put("a.md", "One.", allow="everyone")
     secret = shelf.put("b.md", "Two.", allow="user:ana")
+    cem = parse_principal("user:cem")
 
     assert set(readable.of(ANA).rows) - set(readable.of(BEN).rows) == set(secret.rows)
+    assert readable.of(BEN).view == readable.of(cem).view != readable.of(ANA).view
+
+    shelf.put("c.md", "Three.", allow="user:ben")
+    views = {readable.of(one).view for one in (ANA, BEN, cem)}
+    assert len(views) == 3, "as many access sets, and others"
+    shelf.grant("user:cem", secret.document_id)
+    assert readable.of(cem).view == readable.of(ANA).view
+
+
+def test_kept_views_are_bounded_and_stay_right(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_readable, "_KEPT_VIEWS", 3)
+    readable = ReadableRows(shelf.catalog)
+    people = [f"user:{number}" for number in range(8)]
+    rows = {name: set(shelf.put(f"{name}.md", name, allow=name).rows) for name in people}
+
+    for name in people * 2:
+        assert set(readable.of(parse_principal(name)).rows) == rows[name]
+        assert len(readable._views) <= 3
 
 
 PEOPLE = [parse_principal(f"user:{name}") for name in ("ana", "ben", "eva")]

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from scripted_vllm import DONE, HEAD, USED, Act, Step, answers, chunked, event, refuses, says, scripted_vllm
@@ -65,6 +66,17 @@ def nobody() -> str:
 
 
 # --- what is not a fault
+
+
+def test_rights_a_form_and_a_place_in_line_reach_the_server_and_are_left_out_where_nobody_has_any() -> None:
+    asked = {"cache_salt": "people-a", "priority": 10, "structured_outputs": {"regex": "[a-z]"}}
+    with scripted_vllm(answers("A")) as server, client(server.url) as chat:
+        text(chat, replace(asking(), cache_salt="people-a", priority=10, regex="[a-z]"))
+        text(chat)
+
+    with_all, with_none = server.bodies
+    assert {name: with_all[name] for name in asked} == asked
+    assert not asked.keys() & with_none.keys()
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 7])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import product
+from typing import Any
 
 import pytest
 from library import ANA, BEN, Library, readable_by
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
+from sqlalchemy.orm import Session
 
 from catalog.database import Catalog, bump_epoch
 from catalog.labels import DocumentLabelRow
@@ -19,9 +22,10 @@ from core.errors import WrongUsage
 from core.principals import Principal
 from governance.access.readable import ReadableRows
 from ingest.ledger import Staged, abandon_unpublished, delete_documents
-from retrieval import facet_table
+from retrieval import facet_table, facets
 from retrieval.facets import DocumentFacets
 from retrieval.filters import Filters
+from retrieval.path_patterns import paths_matching
 
 PDF, HTML = "application/pdf", "text/html"
 
@@ -77,7 +81,8 @@ def test_every_filter_finds_what_sorting_all_documents_by_hand_finds(library: Li
         chosen = (one for number, (made, one) in enumerate(shelf.items()) if test(number, made))
         return {row for one in chosen for row in one.rows} & readable
 
-    first = next(iter(shelf.values())).document_id
+    second = list(shelf.values())[1].document_id
+    assert set(list(shelf.values())[1].rows) <= set(reader.readable.of(ANA).rows)
     cases: list[tuple[dict[str, object], Callable[[int, tuple[str, str, str, str]], bool]]] = [
         ({"sources": ("wiki",)}, lambda _, made: made[0] == "wiki"),
         ({"sources": ("wiki", "handbook")}, lambda *_: True),
@@ -89,7 +94,8 @@ def test_every_filter_finds_what_sorting_all_documents_by_hand_finds(library: Li
         ({"labels": ("policy",)}, lambda number, _: number % 3 == 0),
         ({"labels": ("draft",)}, lambda _, made: made[0] == "wiki"),
         ({"labels": ("draft", "policy")}, lambda number, made: number % 3 == 0 or made[0] == "wiki"),
-        ({"document_ids": (first, "0" * 32, f"{first}0")}, lambda number, _: number == 0),
+        ({"document_ids": (second, "0" * 32)}, lambda number, _: number == 1),
+        ({"document_ids": (f"{second}0", second[:-1], "\ud800")}, lambda *_: False),
         ({"changed_from": day}, lambda number, _: number >= 9),
         ({"changed_before": day}, lambda number, _: number < 9),
         ({"sources": ("nowhere",)}, lambda *_: False),
@@ -174,6 +180,7 @@ def test_rows_that_do_not_follow_one_another_are_found_too(library: Library, rea
 
     assert reader.rows(Filters(media_types=("text/plain",))) == rows
     assert reader.rows(Filters(media_types=(PDF,))) == set(other.rows)
+    assert reader.facets.of(reader.readable.of(ANA)).sources == {"handbook": 2}, "each document once"
 
 
 def test_what_piles_up_of_replaced_versions_is_let_go(
@@ -187,6 +194,28 @@ def test_what_piles_up_of_replaced_versions_is_let_go(
     assert len(reader.facets._table.runs) < 15
 
 
+def test_of_many_documents_those_that_have_changed_are_read_and_keep_their_place(
+    library: Library, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facet_table, "_STALE_RUNS", 2)
+    shelf = [library.put(f"{number}.txt") for number in range(8)]
+    reader.rows(Filters(labels=("new",)))
+    table, read = reader.facets._table, list[str]()
+    runs_of = table._runs_of
+
+    def recorded(session: Session, changed: Sequence[Row[Any]], since: int) -> object:
+        read.extend(one.id for one in changed)
+        return runs_of(session, changed, since)
+
+    monkeypatch.setattr(table, "_runs_of", recorded)
+    for number in range(5):
+        library.label(shelf[3], [f"label {number}"])
+        reader.rows(Filters(labels=("new",)))
+
+    assert read == [shelf[3].document_id] * 5
+    assert len(table.runs) == 1 + len(shelf)
+
+
 def test_a_view_from_before_a_change_is_told_by_its_epoch_and_nothing_of_it_is_kept(
     library: Library, reader: Reader
 ) -> None:
@@ -197,6 +226,64 @@ def test_a_view_from_before_a_change_is_told_by_its_epoch_and_nothing_of_it_is_k
 
     assert reader.facets.matching(old, filters).epoch != old.epoch
     assert reader.rows(filters) == set(new.rows)
+
+
+@pytest.mark.parametrize("commits", [1, 100])
+def test_what_was_committed_while_the_catalog_was_read_is_of_no_epoch_before_it(
+    library: Library, reader: Reader, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    """Once, or at every reading: what is known of documents is then of no single moment, and nothing of it is kept."""
+    filters = Filters(sources=("handbook",))
+    library.put("one.txt")
+    view, follow, versions = reader.readable.of(ANA), reader.facets._table.follow, iter(range(commits))
+
+    def commit_before_following(session: Session, since: int) -> None:
+        if (version := next(versions, None)) is not None:
+            session.rollback()  # as on a database where each statement sees what was committed before it
+            library.put("one.txt", text=f"Version {version}.")
+        follow(session, since)
+
+    monkeypatch.setattr(reader.facets._table, "follow", commit_before_following)
+    matching = reader.facets.matching(view, filters)
+
+    assert matching.epoch != view.epoch
+    assert (matching.epoch is None) == (commits > 1)
+    assert reader.facets._answers == {}
+    monkeypatch.undo()
+    assert reader.rows(filters) == set(reader.readable.of(ANA).rows) != set(view.rows)
+
+
+def test_a_row_that_is_gone_since_matches_nothing(library: Library, reader: Reader) -> None:
+    """What is of no document any more did not come in early."""
+    gone, kept = library.put("gone.txt"), library.put("kept.txt")
+    view = reader.readable.of(ANA)
+    delete_documents(library.catalog, [gone.document_id])
+
+    for filters in (Filters(changed_before=datetime(9999, 1, 1, tzinfo=UTC)), Filters(sources=("handbook",))):
+        assert set(reader.facets.matching(view, filters).rows) == set(kept.rows)
+
+
+def test_a_pattern_is_tried_on_paths_of_readable_documents_alone(
+    library: Library, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long it takes would tell of the others."""
+    library.put("open.txt")
+    library.put("merger/plan.txt", allow="user:ben")
+    tried: list[str] = []
+
+    class Recorded:
+        def __init__(self, patterns: Sequence[str]) -> None:
+            self._pattern = paths_matching(patterns)
+
+        def search(self, path: str) -> re.Match[str] | None:
+            tried.append(path.partition("\n")[0])
+            return self._pattern.search(path)
+
+    monkeypatch.setattr(facets, "paths_matching", Recorded)
+    for who, readable in ((ANA, ["open.txt"]), (BEN, ["merger/plan.txt", "open.txt"])):
+        tried.clear()
+        reader.rows(Filters(paths=("*.txt",)), who)
+        assert sorted(tried) == readable
 
 
 def test_values_that_only_hidden_documents_have_are_as_absent_ones(library: Library, reader: Reader) -> None:
@@ -229,15 +316,32 @@ def test_values_that_only_hidden_documents_have_are_as_absent_ones(library: Libr
     assert all_.labels == {"confidential": 1, "merger": 1}
 
 
+def test_a_value_that_no_document_has_is_none_of_the_others() -> None:
+    codes = facet_table.Codes[str]()
+    known = codes.of("wiki")
+
+    assert codes.flags([codes.known("mail")]).tolist() == [False, False]
+    assert codes.flags([codes.known("mail"), known]).tolist() == [False, True]
+
+
 def test_documents_are_counted_once_however_many_passages_they_have(library: Library, reader: Reader) -> None:
     library.put("long.txt", chunks=5)
     short = library.put("short.txt")
     library.label_source("handbook", ["a", "b"])
     library.label(short, ["a"])
 
-    facets = reader.facets.of(reader.readable.of(ANA))
+    found = reader.facets.of(reader.readable.of(ANA))
 
-    assert (facets.sources, facets.labels) == ({"handbook": 2}, {"a": 2, "b": 2})
+    assert (found.sources, found.labels) == ({"handbook": 2}, {"a": 2, "b": 2})
+
+
+def test_the_most_frequent_values_come_first_and_equal_ones_by_name(library: Library, reader: Reader) -> None:
+    for number, language in enumerate(("fr", "de", "de", "en", "en", "en", "da")):
+        library.label(library.put(f"{number}.txt", language=language), [language])
+
+    found = reader.facets.of(reader.readable.of(ANA))
+
+    assert list(found.languages) == list(found.labels) == ["en", "de", "da", "fr"]
 
 
 @pytest.mark.parametrize("label", ["", "  ", "x" * 65, "tab\x07bell"])

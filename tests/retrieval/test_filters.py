@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import WrongUsage
-from retrieval.filters import NO_FILTERS, Filters, filters_of, media_types_of
+from retrieval.filters import NO_FILTERS, Filters, filters_of, media_types_of, type_name
 from retrieval.path_patterns import paths_matching
 
 
@@ -70,20 +71,45 @@ def test_a_pattern_that_makes_no_sense_is_refused(pattern: str) -> None:
 
 
 def test_types_go_by_their_names_and_by_their_media_types() -> None:
-    assert media_types_of(".PDF") == media_types_of("application/pdf") == ("application/pdf",)
+    assert media_types_of(" .PDF ") == media_types_of("application/pdf") == ("application/pdf",)
     assert "message/rfc822" in media_types_of("email")
     assert filters_of(types=["md", "markdown"]).media_types == ("text/markdown",)
     with pytest.raises(WrongUsage, match="there are pdf, docx"):
         media_types_of("spreadsheet")
+    assert (type_name("application/pdf"), type_name("image/png")) == ("pdf", "image/png"), "one of several is none"
+
+
+def test_everything_that_is_written_is_asked_for() -> None:
+    words = {"sources": ["wiki", "mail"], "document_ids": ["a" * 32], "paths": ["legal", "*.pdf"], "labels": ["draft"]}
+    others = {"types": ["pdf", "image/png"], "languages": ["de", "en"], "since": "2026-05-01", "until": "2026-05-02"}
+    assert filters_of(**words, **others) == Filters(  # type: ignore[arg-type]
+        **{name: tuple(values) for name, values in words.items()},
+        media_types=("application/pdf", "image/png"),
+        languages=("de", "en"),
+        changed_from=datetime(2026, 5, 1, tzinfo=UTC),
+        changed_before=datetime(2026, 5, 3, tzinfo=UTC),
+    )
 
 
 def test_a_day_is_whole_and_both_ends_are_included() -> None:
-    filters = filters_of(since="2026-05-01", until="2026-05-31")
+    filters = filters_of(since="2026-05-01 ", until=" 2026-05-31")
     assert filters.changed_from == datetime(2026, 5, 1, tzinfo=UTC)
     assert filters.changed_before == datetime(2026, 6, 1, tzinfo=UTC)
     moment = filters_of(since="2026-05-31T12:00:00+02:00", until="2026-05-31T10:00:00Z")
     assert moment.changed_from == datetime(2026, 5, 31, 10, tzinfo=UTC)
     assert moment.changed_before == datetime(2026, 5, 31, 10, 0, 0, 1, tzinfo=UTC)
+
+
+def test_what_names_no_zone_is_in_utc_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        filters = filters_of(since="2026-05-01", until="2026-05-31T12:00:00")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert filters.changed_from == datetime(2026, 5, 1, tzinfo=UTC)
+    assert filters.changed_before == datetime(2026, 5, 31, 12, 0, 0, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("date", ["yesterday", "31.05.2026", "2026-13-01", "", "0001-01-01T00:00:00+14:00", "1e9"])
@@ -109,11 +135,13 @@ def test_what_asks_nothing_is_no_filter_and_a_record_holds_no_moments() -> None:
         {"changed_before": datetime(2026, 1, 1, tzinfo=UTC)},
     ):
         assert Filters(**one), one  # type: ignore[arg-type]
-    record = filters_of(since="2026-05-01", labels=["  The  Policy "], languages=["de-AT"]).to_record()
+    record = filters_of(since="2026-05-01", labels=["  The  Policy "], languages=[" DE-at "]).to_record()
     assert (record["changed_from"], record["labels"]) == ("2026-05-01T00:00:00+00:00", ("the policy",))
     assert record["languages"] == ("de",)
 
 
-def test_more_values_than_anybody_writes_are_refused() -> None:
-    with pytest.raises(WrongUsage, match=r"At most 1,000"):
-        filters_of(sources=["x"] * 1_001)
+@pytest.mark.parametrize("name", ["sources", "document_ids", "paths", "labels"])
+def test_more_values_than_anybody_writes_are_refused(name: str) -> None:
+    with pytest.raises(WrongUsage, match=rf"At most 1,000 .*{name[:4]}.* 1,001"):
+        filters_of(**{name: ["x"] * 1_001})  # type: ignore[arg-type]
+    assert getattr(filters_of(**{name: ["x"] * 1_000}), name) == ("x",) * 1_000  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from pyroaring import BitMap
 
 from core.errors import Conflict, LimitExceeded
 from retrieval.index import IndexReader, IndexRow, IndexWriter
-from retrieval.index.manifest import MANIFEST, SEGMENTS, read_manifest
+from retrieval.index.manifest import MANIFEST, SEGMENTS, read_manifest, write_manifest
+from retrieval.index.storage import Storage
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["retrieval.index", "retrieval.ranking", "inference.hashing"])
@@ -142,6 +144,30 @@ def test_what_is_dropped_is_gone_and_an_index_may_become_empty(tmp_path: Path) -
     assert rank(found, "alpha", BitMap(range(5)), 9).hits == ()
     publish(tmp_path, [9])
     assert [row for row, _ in rank(found, "alpha", BitMap(range(10)), 9).hits] == [9]
+
+
+@pytest.mark.parametrize("differs", ["the file", "its time", "its size"])
+def test_one_thing_that_differs_tells_a_new_manifest(tmp_path: Path, differs: str) -> None:
+    """Two publishes may fall into one tick of the clock, and be as long as each other."""
+    publish(tmp_path, range(5))
+    reader, path = IndexReader(tmp_path), tmp_path / MANIFEST
+    assert reader.snapshot().generation == 1
+    before, manifest = path.stat(), read_manifest(tmp_path)
+    assert manifest is not None
+    write_manifest(tmp_path / SEGMENTS, replace(manifest, generation=2), Storage())
+    written = tmp_path / SEGMENTS / MANIFEST
+    if differs == "the file":
+        written.replace(path)
+    else:
+        path.write_bytes(written.read_bytes() + (b"\n" if differs == "its size" else b""))
+    later = 10**9 if differs == "its time" else 0
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + later))
+    now = path.stat()
+    assert [now.st_ino != before.st_ino, now.st_mtime_ns != before.st_mtime_ns, now.st_size != before.st_size] == [
+        differs == one for one in ("the file", "its time", "its size")
+    ]
+
+    assert reader.snapshot().generation == 2
 
 
 def test_chunks_of_equal_locality_lie_together_after_a_merge(tmp_path: Path) -> None:

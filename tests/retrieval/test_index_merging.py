@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from indexed import ENCODER, rank, ranker, row_of
+from indexed import ENCODER, rank, ranker, row_of, writer
 from pyroaring import BitMap
 from whole import assert_whole
 
 from core.errors import IndexDamaged
 from retrieval.index import IndexReader, IndexWriter, merging
+from retrieval.index import checking as checking_module
 from retrieval.index import reader as reader_module
 from retrieval.index import writer as writer_module
 from retrieval.index.manifest import MERGING, SEGMENTS, SegmentRecord, read_manifest
@@ -204,6 +205,11 @@ def test_nobody_waits_for_a_merged_segment_and_what_is_published_is_seen_at_once
     publish(index, [201], [11])
     left = (left | BitMap([201])) - BitMap([11])
     assert reader.snapshot().rows() == left
+    selection = reader.snapshot().select(BitMap(range(300)))
+    assert BitMap(selection.rows_of(selection.slots()).tolist()) == left, (
+        "whatever the catalog says of what was dropped"
+    )
+    assert [thread.name for thread in threading.enumerate()].count("footnote-index-open") == 1
 
     slow.go_on.set()
     until(lambda: len(reader.snapshot().segments) == 3 and segments(index)[0] in slow.opened)
@@ -211,6 +217,11 @@ def test_nobody_waits_for_a_merged_segment_and_what_is_published_is_seen_at_once
     assert reader.snapshot().rows() == left
     assert_whole(reader.snapshot())
     assert rankings(Ranker(reader, ENCODER), left) == rankings(ranker(index), left)
+
+    assert list(reader._prepared) == segments(index)[:1]
+    writer(index).rebuild(map(row_of, range(5)))
+    assert reader.snapshot().rows() == BitMap(range(5))
+    assert reader._prepared == {}, "what no generation needs is let go"
 
 
 def test_a_merged_segment_that_is_damaged_is_named_once_it_is_found(
@@ -227,6 +238,38 @@ def test_a_merged_segment_that_is_damaged_is_named_once_it_is_found(
         until(lambda: not reader.snapshot())
 
 
+def test_what_decays_in_a_merged_segment_is_told_and_not_taken_from_what_is_open(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking_module, "_REMEMBERED_FROM_BYTES", 0)
+    Slow(monkeypatch).go_on.set()
+    reader = IndexReader(index)
+    reader.snapshot()
+    leaving(index).merge()
+    until(lambda: [segment.record.id for segment in reader.snapshot().segments] == segments(index))
+    path = index / SEGMENTS / segments(index)[0] / "vectors.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+    reader.check_remembered()
+
+    with pytest.raises(IndexDamaged, match=r"vectors\.npy"):
+        reader.snapshot()
+
+
+def test_what_was_dropped_before_a_merge_is_dropped_for_who_looks_only_after_it(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The merged segment says nothing of it, and the open ones that it was merged from are older."""
+    Slow(monkeypatch).go_on.set()
+    reader = IndexReader(index)
+    assert reader.snapshot().rows() == ROWS
+    publish(index, [], [5, 50])
+    leaving(index).merge()
+
+    assert reader.snapshot().rows() == ROWS - BitMap([5, 50])
+
+
 def test_a_segment_of_which_rows_were_dropped_is_not_opened_again(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow(monkeypatch)
     reader = IndexReader(index)
@@ -241,3 +284,16 @@ def test_a_segment_of_which_rows_were_dropped_is_not_opened_again(index: Path, m
     publish(index, [7])
     assert len(reader.snapshot().rows()) == len(ROWS) - 3
     assert len(slow.opened) == 1 + 3, "one for this reader, three for the new one"
+
+
+def test_what_was_dropped_of_an_open_segment_is_not_read_from_a_damaged_file(index: Path) -> None:
+    reader = IndexReader(index)
+    reader.snapshot()
+    before = set((index / SEGMENTS).rglob("dropped-*"))
+    publish(index, [], [50])
+    (path,) = set((index / SEGMENTS).rglob("dropped-*")) - before
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+    with pytest.raises(IndexDamaged, match=path.name):
+        reader.snapshot()

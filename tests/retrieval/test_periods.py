@@ -56,6 +56,7 @@ def test_months_years_and_dates_are_read_and_other_numbers_are_none(text: str, e
 def test_a_file_s_name_says_more_of_its_time_than_its_title() -> None:
     assert months_of("2023 Q3 ACME", "10-Q - 10/28/2022") == tuple(months(2023, 7, 9))
     assert months_of("reports/acme.pdf", "Report of May 2022") == tuple(months(2022, 5, 5))
+    assert months_of("reports/acme.pdf", "Report of June 2023") == tuple(months(2023, 6, 6))
     assert months_of("acme.pdf") == ()
 
 

@@ -172,6 +172,21 @@ def test_of_unequal_scores_the_best_keeps_the_place_however_old() -> None:
     assert (newest.passage, newest.repeats) == (new, [(old, 0.9)])
 
 
+def test_of_near_duplicates_what_says_something_else_keeps_its_place() -> None:
+    """Each passage is compared by its own words, with however many others."""
+    kin = Kin({one: {"a", "b", "c"} - {one} for one in "abc"})
+    soup = "soup is brought to the hall when the bell rings and everyone is seated before the meal begins"
+    train = "trains are slow during the winter months because the tracks are cleared of snow each morning"
+    texts = {"a": soup, "b": train, "c": f"{soup} "}
+
+    ranked = once([(passage(name, words), 1 - at / 10) for at, (name, words) in enumerate(texts.items())], kin)
+
+    assert [(one.passage.document_id, [again.document_id for again, _ in one.repeats]) for one in ranked] == [
+        ("a", ["c"]),
+        ("b", []),
+    ]
+
+
 def test_what_a_hit_names_says_what_the_hit_says() -> None:
     """A newer copy takes no place in which it would name what says something else."""
     early, late = " ".join(f"{'x' * n}a" for n in range(1, 19)), " ".join(f"{'y' * n}b" for n in range(1, 19))

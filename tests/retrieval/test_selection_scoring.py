@@ -13,6 +13,8 @@ from pyroaring import BitMap, FrozenBitMap
 from evaluation.bench.corpus import synthetic_queries, synthetic_rows
 from retrieval.analysis import query_terms
 from retrieval.index import IndexReader, IndexRow, IndexWriter, Snapshot
+from retrieval.index import selection as selection_module
+from retrieval.index.segment import language_code
 from retrieval.index.selection import Selection, SelectionCache, select
 from retrieval.lexical import bm25
 from retrieval.scoring import CompiledLoops, NumpyLoops, loops
@@ -117,11 +119,27 @@ def test_rows_of_which_most_numbers_are_gone_are_selected_alike() -> None:
     chunks = list(synthetic_rows(20, seed=2, dimension=8))
     far = [4_000_000_000 - 10_000_000 * number for number in range(20)]
     with tempfile.TemporaryDirectory() as folder:
-        IndexWriter(Path(folder), "synthetic", 8).publish(
+        writer = IndexWriter(Path(folder), "synthetic", 8)
+        writer.publish(
             type(chunk)(row, chunk.vector, chunk.text, "en", 0) for chunk, row in zip(chunks, far, strict=True)
         )
         selection = IndexReader(Path(folder)).snapshot().select(BitMap(far[3:9]))
         assert selection.rows_of(selection.slots()).tolist() == sorted(far[3:9])
+        writer.publish([], dropped=[far[4]])
+        selection = IndexReader(Path(folder)).snapshot().select(BitMap(far[3:9]))
+        assert BitMap(selection.rows_of(selection.slots()).tolist()) == BitMap(far[3:9]) - BitMap([far[4]])
+
+
+def test_the_chunks_of_each_language_are_counted_by_themselves() -> None:
+    languages = ["en", "de", "de", "fr", "en", "en"]
+    vector = np.ones(8, np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        IndexWriter(Path(folder), "synthetic", 8).publish(
+            IndexRow(row, vector, "text", language, 0) for row, language in enumerate(languages)
+        )
+        selection = IndexReader(Path(folder)).snapshot().select(BitMap([0, 1, 2, 3, 4]))
+    for asked in ("en", "de", "fr", "da") * 2:
+        assert selection.speaking(language_code(asked)) == languages[:5].count(asked)
 
 
 def test_a_remembered_selection_is_of_these_rows_and_no_others(scattered: Snapshot) -> None:
@@ -131,8 +149,29 @@ def test_a_remembered_selection_is_of_these_rows_and_no_others(scattered: Snapsh
     assert BitMap(kept.rows_of(kept.slots()).tolist()) == scattered.rows() & first
     other = cache.select(scattered.segments, second)
     assert BitMap(other.rows_of(other.slots()).tolist()) == scattered.rows() & second
+    for rows in (FrozenBitMap(range(2, 9)), FrozenBitMap(range(20)), FrozenBitMap()):
+        part = cache.select(scattered.segments, rows)
+        assert BitMap(part.rows_of(part.slots()).tolist()) == scattered.rows() & rows, "no more of them and no fewer"
     assert cache.select(scattered.segments, BitMap(first)) is kept
     assert cache.select(scattered.segments, second) is other
+
+
+def test_the_selections_that_were_used_last_are_remembered_and_no_more(
+    scattered: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection_module, "_REMEMBERED", 3)
+    cache = SelectionCache()
+    sets = [FrozenBitMap(range(number, number + 10)) for number in range(6)]
+    first, second, third = (cache.select(scattered.segments, rows) for rows in sets[:3])
+
+    assert cache.select(scattered.segments, sets[0]) is first
+    for rows in sets[3:5]:
+        cache.select(scattered.segments, rows)
+        assert cache.select(scattered.segments, sets[0]) is first, "it was used last"
+
+    assert len(cache._known) == 3
+    assert cache.select(scattered.segments, sets[1]) is not second
+    assert cache.select(scattered.segments, sets[2]) is not third
 
 
 def test_a_set_that_its_owner_changes_later_is_another_set(scattered: Snapshot) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,9 @@ from pyroaring import BitMap
 
 from core.errors import Conflict, IndexDamaged
 from retrieval import standing_in
-from retrieval.index import IndexReader, IndexRow
+from retrieval.engines.refilling import RefillingVectors
+from retrieval.engines.vectors import NO_VECTOR
+from retrieval.index import IndexReader, IndexRow, IndexWriter, Snapshot
 from retrieval.index.manifest import MANIFEST, SEGMENTS, read_manifest, write_manifest
 from retrieval.index.storage import Storage
 from retrieval.ranking import Ranker
@@ -113,6 +115,56 @@ def test_only_what_is_damaged_and_readable_is_read_from_the_catalog_and_once(ind
     for _ in range(3):
         rank(found, "alpha", BitMap(range(3, 70)), 5)
     assert sorted(chunks.read) == [(row, True) for row in lost & BitMap(range(3, 70))]
+
+
+def test_what_was_read_is_kept_for_the_two_sets_that_were_asked_for_last(index: Path) -> None:
+    shutil.rmtree(index)
+    chunks = Chunks()
+    found = steady(index, chunks, [])
+    first, second, third = (BitMap(range(start, start + 9)) for start in (10, 12, 14))
+
+    def read(readable: BitMap) -> int:
+        chunks.read.clear()
+        assert [row for row, _ in rank(found, "alpha", readable, 20).hits if row not in readable] == []
+        return len(chunks.read)
+
+    assert [read(rows) for rows in (first, second, first, third)] == [9, 9, 0, 9]
+    assert [read(rows) for rows in (first, third, second, third, first)] == [0, 0, 9, 0, 9]
+
+
+def test_what_stands_in_is_of_the_present_generation_and_let_go_when_it_is_whole(index: Path) -> None:
+    flip(largest(index) / "terms.npy")
+    found = steady(index, Chunks(), [])
+    before = found.reader.snapshot()
+    assert found.reader.snapshot() is before
+    publish(index, [], [89])
+
+    assert found.reader.snapshot().generation == before.generation + 1
+
+    writer(index).rebuild(map(row_of, CATALOG))
+    assert isinstance(found.reader, SteadyReader)
+    assert (found.reader.snapshot().rows(), found.reader._standing_in) == (CATALOG, None)
+
+
+class Mended(IndexReader):
+    """Of an engine with vectors of its own that was damaged a moment ago, and is whole again."""
+
+    def snapshot(self) -> Snapshot:
+        raise IndexDamaged("The index is damaged: the vector of row 7 is missing.")
+
+    def sound(self) -> Snapshot:
+        return replace(super().snapshot(), elsewhere=RefillingVectors(None, ENCODER.dimension))  # type: ignore[arg-type]
+
+
+def test_segments_whose_vectors_an_engine_keeps_stand_in_for_nothing(index: Path, tmp_path: Path) -> None:
+    before = rankings(ranker(index))
+    words = IndexWriter(tmp_path / "words", ENCODER.fingerprint, len(NO_VECTOR))
+    words.publish(replace(row_of(row), vector=NO_VECTOR) for row in CATALOG)
+    reader = SteadyReader(
+        Mended(tmp_path / "words"), Chunks(), ENCODER.fingerprint, ENCODER.dimension, lambda damage: None
+    )
+
+    assert rankings(Ranker(reader, ENCODER)) == before
 
 
 def test_of_very_many_chunks_only_the_vectors_are_read_and_no_others_words_count(

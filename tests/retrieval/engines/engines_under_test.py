@@ -81,6 +81,25 @@ WRITERS: dict[str, Callable[[EngineUnderTest, str, Storage | None], IndexWriting
 }
 
 
+def _lose_from_milvus(under: EngineUnderTest, row: int) -> None:
+    milvus = _milvus(under)
+    for name in milvus.collections():
+        milvus.collection(name).delete(f"row == {row}")
+
+
+def _lose_from_pgvector(under: EngineUnderTest, row: int) -> None:
+    tables = _pg(under)
+    with tables.transaction("READ COMMITTED") as connection:
+        connection.execute(tables.sql("DELETE FROM {table} WHERE row = %s", table="vectors_1"), [row])
+
+
+LOSING: dict[str, Callable[[EngineUnderTest, int], None]] = {
+    "milvus": _lose_from_milvus,
+    "pgvector": _lose_from_pgvector,
+}
+"""How the vector of a row gets lost, in the first generation of engines that keep vectors by themselves."""
+
+
 def text_of(row: int) -> str:
     """The text of a row, the same in every process; some rows share theirs."""
     random = np.random.default_rng(row % 60)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines_under_test import ENCODER, WORDS, EngineUnderTest, rank, row_of, text_of
+from engines_under_test import ENCODER, LOSING, WORDS, EngineUnderTest, rank, row_of, text_of
 from pyroaring import BitMap
 
-from core.errors import Conflict
+from core.errors import Conflict, IndexDamaged
 from retrieval.dense import nearest, similarity
 from retrieval.engines import refilling
 from retrieval.index import IndexReader, IndexRow, IndexWriter
@@ -45,8 +45,11 @@ def test_each_generation_is_seen_at_once_and_an_older_one_stays_whole(engine: En
     assert (now.fingerprint, now.dimension) == (ENCODER.fingerprint, ENCODER.dimension)
     for snapshot, rows in ((held, range(20)), (now, range(5, 30))):
         selection = snapshot.select(BitMap(range(100)))
-        found, _ = nearest(selection, ENCODER.encode_query("alpha"), 100)
-        assert sorted(selection.rows_of(found).tolist()) == list(rows)
+        query = ENCODER.encode_query("alpha")
+        found, scores = nearest(selection, query, 100)
+        ranked = selection.rows_of(found).tolist()
+        assert sorted(ranked) == list(rows)
+        np.testing.assert_allclose(scores, [row_of(row).vector @ query for row in ranked], atol=1e-6)
     engine.reader().verify()
 
 
@@ -228,3 +231,17 @@ def test_a_publish_that_breaks_off_leaves_the_present_generation_and_no_trace(en
     assert engine.reader().snapshot().rows() == BitMap(range(11))
     assert len(rank(engine.ranker(), "alpha", range(2_000), 50).hits) == 11
     engine.reader().verify()
+
+
+@pytest.mark.parametrize("engine", sorted(LOSING), indirect=True)
+def test_a_lost_vector_is_told_from_then_on_and_not_ranked_as_nothing(engine: EngineUnderTest) -> None:
+    engine.publish(range(30))
+    ranker = engine.ranker()
+    ranker.reader.snapshot()
+    LOSING[engine.name](engine, 7)
+    with pytest.raises(IndexDamaged, match="row 7"):
+        rank(ranker, "alpha", range(40), 40)
+    with pytest.raises(IndexDamaged, match="row 7"):
+        ranker.reader.snapshot()  # so that the catalog stands in from the next question on
+    engine.writer().rebuild(map(row_of, range(30)))
+    assert len(rank(ranker, "alpha", range(40), 40).hits) == 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 import threading
@@ -17,6 +18,8 @@ import pytest
 
 from apps.cli.main import invoke
 from core.principals import parse_principal
+from retrieval.engines.switching import SIGNPOST, Place, Signpost, SwitchingReader, SwitchingWriter, Whereabouts
+from retrieval.index import IndexReader, IndexRow, IndexWriter
 from wiring.home import Home
 from wiring.lifecycle import open_home
 from wiring.settings import load_settings
@@ -180,3 +183,51 @@ def test_what_cannot_be_moved_to_is_said(
     monkeypatch.delenv("FOOTNOTE_PGVECTOR_URL")
     assert invoke(["index", "move", "--to", to]) != 0
     assert re.search(words, capfd.readouterr().err.replace("\n", " "))
+
+
+@pytest.mark.parametrize("differs", ["the file", "its time", "its size"])
+def test_one_thing_that_differs_tells_that_the_index_has_moved(tmp_path: Path, differs: str) -> None:
+    signpost, path = Signpost(tmp_path, lambda: Place("faiss")), tmp_path / SIGNPOST
+    Signpost(tmp_path, lambda: Place("faiss")).write(Whereabouts(Place("milvus", "one")))
+    assert signpost.read().present.name == "one"
+    before = path.stat()
+    Signpost(tmp_path / "beside", lambda: Place("faiss")).write(Whereabouts(Place("milvus", "two")))
+    written = tmp_path / "beside" / SIGNPOST
+    if differs == "the file":
+        written.replace(path)
+    else:
+        path.write_bytes(written.read_bytes() + (b"\n" if differs == "its size" else b""))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + (10**9 if differs == "its time" else 0)))
+
+    assert signpost.read().present.name == "two"
+
+
+def test_whoever_follows_the_signpost_reads_and_writes_where_the_index_is_now(tmp_path: Path) -> None:
+    """What was opened is kept for its place, which is an engine and a name."""
+    signpost = Signpost(tmp_path, lambda: Place("faiss"))
+    opened: list[Place] = []
+
+    def open_at(place: Place) -> IndexWriter:
+        opened.append(place)
+        return IndexWriter(tmp_path / place.engine / place.name, "any", 2)
+
+    def read_at(place: Place) -> IndexReader:
+        return IndexReader(tmp_path / place.engine / place.name)
+
+    writer, reader = SwitchingWriter(signpost, open_at, lambda _: None), SwitchingReader(signpost, read_at)
+    places = [
+        Place("faiss"),
+        Place("milvus", "one"),
+        Place("pgvector", "one"),
+        Place("pgvector", "two"),
+        Place("faiss"),
+    ]
+    for place in places:
+        signpost.write(Whereabouts(place))
+        before = reader.snapshot().rows()
+        for _ in range(2):
+            writer.publish([IndexRow(1 + max(before, default=0), np.ones(2, np.float32), "text", "en", 0)])
+            assert len(reader.snapshot().rows() - before) == 1
+
+    assert opened == places
+    assert [reader.snapshot().generation, read_at(places[2]).snapshot().generation] == [4, 2]

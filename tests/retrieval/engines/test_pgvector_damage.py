@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,10 @@ from engines_under_test import OTHER_MACHINE, EngineUnderTest, rank, row_of
 from pyroaring import BitMap
 
 from core.errors import IndexDamaged, Transient
+from retrieval.engines.mirror import Mirror
+from retrieval.index import checking
+from retrieval.index.manifest import MANIFEST, SEGMENTS
+from retrieval.index.storage import FileRecord, sha256_of
 
 DAMAGES: dict[str, tuple[str, str]] = {
     "a vector altered": (
@@ -52,13 +58,6 @@ def test_what_was_altered_in_the_database_is_named_and_a_rebuild_mends_it(stored
     assert len(rank(stored.ranker(), "alpha", range(40), 40).hits) == 30
 
 
-def test_a_lost_vector_is_told_and_not_ranked_as_nothing(stored: EngineUnderTest) -> None:
-    ranker = stored.ranker()
-    execute(stored, "DELETE FROM vectors_1 WHERE row = 7")
-    with pytest.raises(IndexDamaged, match="row 7"):
-        rank(ranker, "alpha", range(40), 40)
-
-
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -77,6 +76,79 @@ def test_what_is_damaged_beside_a_reader_is_fetched_again(
     (path,) = (stored.folder / "read").rglob(name)
     hurt(path)
     assert rank(stored.ranker(), "alpha", range(40), 40).hits == expected
+
+
+@pytest.mark.parametrize("hurt", [cut, Path.unlink])
+@pytest.mark.parametrize("name", ["manifest.json", "rows.npy", "chunks.npy"])
+def test_what_is_cut_or_gone_beside_a_writer_is_fetched_again(
+    stored: EngineUnderTest, name: str, hurt: Callable[[Path], None]
+) -> None:
+    (path,) = (stored.folder / "written").rglob(name)
+    hurt(path)
+    stored.publish([50])
+    assert stored.reader().snapshot().rows() == BitMap([*range(30), 50])
+    stored.reader().verify()
+
+
+def test_what_decays_beside_a_reader_is_found_in_the_background_and_fetched_again(
+    stored: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The large files are taken on trust where they stand as they were read: here all are large."""
+    monkeypatch.setattr(checking, "_REMEMBERED_FROM_BYTES", 0)
+    ranker = stored.ranker()
+    expected = rank(ranker, "alpha", range(40), 40).hits
+    (path,) = (stored.folder / "read").rglob("chunks.npy")
+    sound = path.read_bytes()
+    flip(path)
+
+    ranker.reader.check_remembered()
+
+    assert rank(ranker, "alpha", range(40), 40).hits == expected
+    assert path.read_bytes() == sound
+
+
+def test_a_pull_fetches_what_is_missing_or_another_and_removes_what_is_neither(tmp_path: Path) -> None:
+    """Also a manifest that is as long as the one before it; it comes last."""
+    mirror, rows = Mirror(tmp_path), f"{SEGMENTS}/a/rows.npy"
+    fetched: list[bytes] = []
+
+    def pull(**files: bytes) -> list[bytes]:
+        fetched.clear()
+        named = {MANIFEST: files["manifest"], rows: files["rows"]}
+        stored = {hashlib.sha256(content).hexdigest(): content for content in named.values()}
+        wanted = {
+            name: FileRecord(len(content), hashlib.sha256(content).hexdigest()) for name, content in named.items()
+        }
+
+        def fetch(record: FileRecord) -> list[bytes]:
+            fetched.append(stored[record.sha256])
+            return fetched[-1:]
+
+        mirror.pull(wanted, fetch)
+        assert mirror.files() == wanted
+        return list(fetched)
+
+    assert pull(manifest=b"one", rows=b"rows") == [b"rows", b"one"]
+    assert pull(manifest=b"one", rows=b"rows") == []
+    assert pull(manifest=b"two", rows=b"rows") == [b"two"]
+    (tmp_path / SEGMENTS / "b").mkdir()
+    (tmp_path / SEGMENTS / "b" / "rows.npy").write_bytes(b"rows of nobody")
+    assert pull(manifest=b"two", rows=b"more rows") == [b"more rows"]
+
+
+@pytest.mark.parametrize("differs", ["the file", "its time", "its size"])
+def test_one_thing_that_differs_tells_that_a_mirrored_file_is_another(tmp_path: Path, differs: str) -> None:
+    """Two manifests that were written in one tick of the clock may be as long as each other."""
+    mirror, path = Mirror(tmp_path), tmp_path / MANIFEST
+    path.write_bytes(b"one")
+    assert mirror.files() == {MANIFEST: FileRecord(3, sha256_of(path))}
+    before = path.stat()
+    written = path if differs != "the file" else path.with_suffix(".new")
+    written.write_bytes(b"three" if differs == "its size" else b"two")
+    written.replace(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + (10**9 if differs == "its time" else 0)))
+
+    assert mirror.files() == {MANIFEST: FileRecord(path.stat().st_size, sha256_of(path))}
 
 
 def test_what_a_writer_left_unfinished_on_its_machine_counts_for_nothing(stored: EngineUnderTest) -> None:
