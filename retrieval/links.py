@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap, FrozenBitMap
 
 from core.places import Lead, address_steps, lead_of, place_key, steps_of
 from core.principals import Principal
@@ -53,8 +54,8 @@ class Pointed:
     share: float
 
 
-Follow = Callable[[Sequence[Named]], Sequence[Pointed]]
-"""Follows links for one person."""
+Follow = Callable[[Sequence[Named], BitMap | FrozenBitMap], Sequence[Pointed]]
+"""Follows links for one person, to documents that have some of these catalog rows."""
 
 
 def named_links(selection: Selection, query: str, language: str) -> list[Named]:
@@ -98,8 +99,12 @@ class Links:
     gate: Gate
     readable: ReadableRows
 
-    def follow(self, principal: Principal, links: Sequence[Named]) -> list[Pointed]:
-        """The documents that these links lead to, those of the greatest share first."""
+    def follow(self, principal: Principal, links: Sequence[Named], ranked: BitMap | FrozenBitMap) -> list[Pointed]:
+        """The documents that these links lead to, those of the greatest share first.
+
+        Only documents are looked at that have some of the rows that are `ranked`: another one, which a filter leaves
+        out, does not make a link ambiguous either.
+        """
         share_of = {(link.row, link.number): link.share for link in links}
         shares: dict[tuple[Lead, int], float] = {}  # by where they lead, and from which source
         for link in self.gate.links(principal, list(share_of)):
@@ -108,9 +113,11 @@ class Links:
                 place, share = (lead, link.source_id), share_of[link.row, link.number]
                 shares[place] = max(share, shares.get(place, 0.0))
         keys = {key for lead, _ in shares if (key := place_key(lead.steps))}
-        found = _documents(shares, self.gate.placed(principal, keys)) if keys else {}
-        best = sorted(found.items(), key=lambda one: (-one[1], one[0]))[:_MOST_POINTED]
-        return [Pointed(self.readable.rows_of(document_id), share) for document_id, share in best]
+        there = self.gate.placed(principal, keys) if keys else []
+        rows = {one.document_id: self.readable.rows_of(one.document_id) for one in there}
+        there = [one for one in there if any(row in ranked for row in rows[one.document_id][:1].tolist())]
+        best = sorted(_documents(shares, there).items(), key=lambda one: (-one[1], one[0]))[:_MOST_POINTED]
+        return [Pointed(rows[document_id], share) for document_id, share in best]
 
 
 def _documents(shares: Mapping[tuple[Lead, int], float], there: Iterable[PlacedDocument]) -> dict[str, float]:

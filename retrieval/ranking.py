@@ -113,7 +113,7 @@ class Ranker:
             matching, _ = lexical.best(FUSION_DEPTH)
             named, shares = _by_name(selection, identifiers(query) if self.method.names else ())
         with _timed(timings_ms, "links"):
-            pointed = self._pointed(selection, query, language, follow) if follow is not None else []
+            pointed = self._pointed(selection, query, language, readable, follow) if follow else []
         matching = reduce(np.union1d, (slots for slots, _ in pointed), np.union1d(matching, named))
         slots, scores = self._fuse(selection, query, vector, near[:FUSION_DEPTH], matching, lexical, language, pointed)
         if len(named):
@@ -161,11 +161,11 @@ class Ranker:
         return slots[order], fused[order]
 
     def _pointed(
-        self, selection: Selection, query: str, language: str, follow: Follow
+        self, selection: Selection, query: str, language: str, readable: BitMap | FrozenBitMap, follow: Follow
     ) -> list[tuple[NDArray[np.int64], float]]:
         """The readable slots of each document that links lead to which the question names, and these links' share."""
         named = named_links(selection, query, language) if self.method.link_weight else []
-        found = follow(named) if named else []
+        found = follow(named, readable) if named else []
         slots = [(selection.slots_for(one.rows[:_POINTED_ROWS]), one.share) for one in found]
         return [(some, share) for some, share in slots if len(some)]
 

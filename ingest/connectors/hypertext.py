@@ -30,12 +30,17 @@ def paragraph(text: str) -> str:
 
 
 def link(address: str, content: str) -> str:
-    """A link around HTML, where the address is one that a browser opens without running anything."""
+    """A link around HTML, where the address is one that a browser opens without running anything.
+
+    Without content the address itself is shown, if it names its host; others begin at the root of the record's site.
+    """
     try:
         scheme = urlsplit(address).scheme.lower()
     except ValueError:
         return content
-    return element("a", content or written(address), href=address) if scheme in _LINKED else content
+    if scheme in _LINKED:
+        return element("a", content or written(address), href=address)
+    return element("a", content, href=address) if content and not scheme and address.startswith("/") else content
 
 
 def listed(items: Iterable[str], ordered: bool = False) -> str:

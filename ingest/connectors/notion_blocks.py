@@ -44,7 +44,7 @@ def blocks_html(blocks: Sequence[Block]) -> str:
 
 
 def rich_text(found: Any) -> str:
-    """Rich text as HTML: words and marks, links where they lead out of Notion, people by name."""
+    """Rich text as HTML: words and marks, links, people by name."""
     return "".join(map(_marked, _texts(found)))
 
 

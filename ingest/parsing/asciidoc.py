@@ -46,6 +46,9 @@ _MACROS = re.compile(
 )
 _URL = re.compile(r"((?:https?|ftp|irc)://[^\s\[\]<>:]{1,300}(?::[^\s\[\]<>:]{1,200})?)\[([^\]]{0,1000})\]")
 _REFERENCE = re.compile(r"<<([^<>,]{1,200})(?:,([^<>]{1,200}))?>>")
+_LINKED = re.compile("|".join(one.pattern for one in (_MACROS, _URL, _REFERENCE)))
+# A reference to another document, not to a place in this one.
+_PAGE = re.compile(r"[^#]+(?:#.*|\.(?:adoc|asciidoc|asc|html?))$")
 _ANCHOR = re.compile(r"\[\[[^\[\]]{1,200}\]\]|\(\(\(?[^()]{1,200}\)\)\)?|\[#[\w-]{1,200}\](?=#)")
 _NAMED = re.compile(r"\{([\w-]{1,100})\}")
 _LINE_BREAK = re.compile(r"\s\+$", re.M)
@@ -79,7 +82,7 @@ class _Reader:
     out: Gathering = field(init=False)
 
     def __post_init__(self) -> None:
-        self.out = Gathering(self._inline)
+        self.out = Gathering(self._inline, self._links)
 
     def read(self) -> None:
         self._header()
@@ -205,9 +208,19 @@ class _Reader:
             self.cursor.at += 1
         self.out.table([line.strip("| ").split("|") for line in lines if not _MARKDOWN_RULE.match(line)])
 
+    def _links(self, text: str) -> Iterator[tuple[str, str]]:
+        for found in _LINKED.finditer(self._with_attributes(text)):
+            place, _, url, _, reference, _ = found.groups()
+            if found[0].startswith("link:") or url:
+                yield found[0], place or url
+            elif (found[0].startswith("xref:") or reference) and _PAGE.match(place or reference):
+                yield found[0], place or reference
+
+    def _with_attributes(self, text: str) -> str:
+        return _NAMED.sub(lambda name: self.attributes.get(name[1].lower(), name[0]), text)
+
     def _inline(self, text: str) -> str:
-        text = _NAMED.sub(lambda name: self.attributes.get(name[1].lower(), name[0]), text)
-        text = _LINE_BREAK.sub("", text)
+        text = _LINE_BREAK.sub("", self._with_attributes(text))
         text = _MACROS.sub(lambda macro: _first_of(macro[2]) or macro[1], text)
         text = _URL.sub(lambda link: _first_of(link[2]) or link[1], text)
         text = _REFERENCE.sub(lambda reference: reference[2] or reference[1], text)

@@ -18,6 +18,8 @@ _SHOWS_NOTHING = dict.fromkeys([*range(1, 9), *range(14, 32), 0x7F, 0xAD]) | {0x
 _LISTED_CHARACTERS = 200
 _LINKS = 5_000
 """So many links of one document are kept: a page of more of them is a list, and says little of each."""
+# A block that does not show so many is none that they stand in; to look for thousands in a long one takes seconds.
+_MISSING = 50
 _LEADS_NOWHERE = re.compile(r"\s*(?:#|(?!https?:)[a-z][a-z0-9+.-]*:)", re.I)
 _META_TITLE_NOISE = re.compile(
     r"^(microsoft |untitled|document\d*$|presentation\d*$|no title)|\.(docx?|pdf|indd|odt|p65)$"
@@ -53,12 +55,20 @@ class Assembly:
         self.parts += (separator, text)
         self.length = start + len(text)
         self.blocks.append(Block(kind, start, self.length, level, page))
-        at = 0
+        self._show(text, start, expected)
+
+    def _show(self, text: str, start: int, expected: Iterable[tuple[str, str]]) -> None:
+        """Keep the links that a block shows, each behind the one before it."""
+        at = missing = 0
         for shown, target in expected:
             found = text.find(shown, at)
             if found >= 0:
                 at = found + len(shown)
                 self.links.append(Link(start + found, start + at, target))
+            else:
+                missing += 1
+            if missing == _MISSING:
+                return
 
     def _separator(self, kind: BlockKind) -> str:
         if not self.blocks:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import docx
 from docx.document import Document
 from docx.opc.exceptions import PackageNotFoundError
+from docx.opc.part import Part
 from docx.oxml import parse_xml
 from docx.oxml.ns import qn
 from docx.oxml.xmlchemy import BaseOxmlElement
@@ -39,6 +40,11 @@ _NOT_SHOWN = frozenset(
 )
 # The parts that hold notes, by the end of their relation's type, and what refers to a note in each.
 _NOTES = {"footnotes": qn("w:footnoteReference"), "endnotes": qn("w:endnoteReference")}
+_FIELD_ADDRESS = re.compile(r'\s*HYPERLINK\s+"([^"]+)"', re.I)
+_FIELDS_DEEP = 4  # a page number in a link in a table of contents is three
+# What may hold a link and is no part of the block that it is anchored in, or not shown at all.
+_APART = (_NOT_SHOWN - {qn("w:instrText")}) | {qn("w:txbxContent")}
+_LINKS = (qn("w:hyperlink"), qn("w:fldSimple"), qn("w:fldChar"))
 _CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart"
 # What shows a picture, today's and of before 2007, and how it names the relation to its part.
 _PICTURES = {
@@ -72,6 +78,7 @@ def parse_docx(data: bytes) -> Parsed:
         _notes(document),
         _parts(document, "chart"),
         _parts(document, "image"),
+        _addresses(document),
     )
     reader.flow(document.element.body)
     if not reader.assembly.blocks:
@@ -93,12 +100,27 @@ def _open(data: bytes) -> Document:
 def _notes(document: Document) -> dict[tuple[str, str], BaseOxmlElement]:
     """Footnotes and endnotes, by the element that refers to them and their id."""
     notes: dict[tuple[str, str], BaseOxmlElement] = {}
+    for kind, part in _note_parts(document):
+        notes |= {(_NOTES[kind], note.get(qn("w:id"), "")): note for note in parse_xml(part.blob)}
+    return notes
+
+
+def _note_parts(document: Document) -> Iterator[tuple[str, Part]]:
     for relation in document.part.rels.values():
         kind = relation.reltype.rpartition("/")[2]
         if kind in _NOTES and not relation.is_external:
-            root = parse_xml(relation.target_part.blob)
-            notes |= {(_NOTES[kind], note.get(qn("w:id"), "")): note for note in root}
-    return notes
+            yield kind, relation.target_part
+
+
+def _addresses(document: Document) -> dict[tuple[str, str], str]:
+    """Where hyperlinks lead, by the root element of the part that they stand in and the id of their relation."""
+    parts = {qn("w:document"): document.part} | {qn(f"w:{kind}"): part for kind, part in _note_parts(document)}
+    return {
+        (root, identity): relation.target_ref
+        for root, part in parts.items()
+        for identity, relation in part.rels.items()
+        if relation.reltype.endswith("/hyperlink") and relation.is_external
+    }
 
 
 def _parts(document: Document, kind: str) -> dict[str, bytes]:
@@ -167,6 +189,7 @@ class _Reader:
     """Those that nothing read so far refers to."""
     charts: dict[str, bytes] = field(default_factory=dict)
     images: dict[str, bytes] = field(default_factory=dict)
+    addresses: dict[tuple[str, str], str] = field(default_factory=dict)
     pictures: PictureReader = field(default_factory=PictureReader)
     title: str = ""
     code: list[str] = field(default_factory=list)
@@ -199,6 +222,7 @@ class _Reader:
         self._flush_code()
         in_list, label = self._label(paragraph, style) if text.strip() else (False, "")
         level = _outline_level(paragraph) or style.level
+        self._add_links(paragraph)
         if level is not None:
             self.assembly.add(BlockKind.HEADING, " ".join((label + text).split()), level=level)
         else:
@@ -210,6 +234,28 @@ class _Reader:
         self._add_notes(paragraph)
         self._add_charts(paragraph)
         self._add_pictures(paragraph)
+
+    def _add_links(self, element: BaseOxmlElement) -> None:
+        """Tell of the links in what becomes the next block."""
+        if next(element.iter(*_LINKS), None) is None:
+            return
+        fields: list[_Field] = []
+        for part in _within(element):
+            if part.tag == qn("w:hyperlink"):
+                root = part.getroottree().getroot().tag
+                self.assembly.link(_text(part), self.addresses.get((root, part.get(qn("r:id"), "")), ""))
+            elif part.tag == qn("w:fldSimple"):
+                self.assembly.link(_text(part), _address(part.get(qn("w:instr"), "")))
+            elif part.tag == qn("w:fldChar") and part.get(qn("w:fldCharType")) == "begin":
+                fields.append(_Field())
+            elif part.tag == qn("w:fldChar") and fields and part.get(qn("w:fldCharType")) == "end":
+                ended = fields.pop()
+                self.assembly.link(ended.shown, _address(ended.instruction))
+            elif part.tag == qn("w:instrText") and fields:
+                fields[-1].instruction += part.text or ""
+            elif part.tag == qn("w:t"):
+                for open_ in fields[-_FIELDS_DEEP:]:
+                    open_.shown += part.text or ""
 
     def _add_notes(self, element: BaseOxmlElement) -> None:
         for reference in element.iter(*_NOTES.values()):
@@ -251,6 +297,7 @@ class _Reader:
             return
         above: dict[int, str] = {}
         lines = [table_row(_row_texts(row, above)).rstrip(" |") for row in rows]
+        self._add_links(table)
         self.assembly.add(BlockKind.TABLE, "\n".join(line for line in lines if line))
         self._add_notes(table)
         self._add_charts(table)
@@ -280,6 +327,28 @@ class _Reader:
             part = self.images.get(reference.get(_PICTURES[reference.tag], "")) if is_shown else None
             if part is not None:
                 self.pictures.add_to(self.assembly, part)
+
+
+@dataclass
+class _Field:
+    """A field that is open: what computes it, and what it shows."""
+
+    instruction: str = ""
+    shown: str = ""
+
+
+def _address(instruction: str) -> str:
+    """Where a field leads; nothing if that is a place in the document itself, or the field is no link."""
+    found = _FIELD_ADDRESS.match(instruction)
+    return found[1] if found else ""
+
+
+def _within(element: BaseOxmlElement) -> Iterator[BaseOxmlElement]:
+    """What stands in a paragraph or a table, but in nothing that stands apart from it."""
+    for child in element:
+        if child.tag not in _APART:
+            yield child
+            yield from _within(child)
 
 
 def _outline_level(paragraph: BaseOxmlElement) -> int | None:

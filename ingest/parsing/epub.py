@@ -25,6 +25,7 @@ _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
 # Fonts that are merely obfuscated do not lock the text away (EPUB OCF 3.3, 4.4).
 _OBFUSCATION = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
+_ON_THE_WEB = ("http:", "https:")
 _PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
 
 
@@ -130,4 +131,8 @@ def _add_chapter(assembly: Assembly, page: bytes, title: str) -> None:
     tree = LexborHTMLParser(decode(page))
     if title and tree.css_first("h1, h2, h3, h4, h5, h6") is None:
         assembly.add(BlockKind.HEADING, title, level=1)
+    for anchor in tree.css("a[href]"):
+        # To another page of the book, which is this very document.
+        if not (anchor.attributes.get("href") or "").lower().startswith(_ON_THE_WEB):
+            del anchor.attrs["href"]
     add_html(assembly, tree)

@@ -39,6 +39,9 @@ _LETTER = re.compile(r"\s*(?:\{\s*\\?([a-zA-Z]?)\s*\}|\\([ij])(?![a-zA-Z])|([a-z
 _MACRO = re.compile(r"\s*\{?\\([a-zA-Z]{1,100})\}?\s*\{((?:[^{}]|\\[{}]){0,200})\}")
 _PLAIN_MACRO = re.compile(r"[^\\{}#$&%]*")
 _VERB = re.compile(r"(\S)(.{0,2000}?)\1")
+_ESCAPED = re.compile(r"\\([%#&_~$])")
+# What is longer is no name that a link has; links within links would be looked through again and again.
+_LINK_PIECES = 100
 _DOCUMENT = re.compile(r"\\begin\s*\{document\}")
 _TYPOGRAPHY = (("---", "—"), ("--", "–"), ("``", "“"), ("''", "”"), ("`", "‘"))
 _INLINE_TABLE_RULES = re.compile(r"\\(?:hline|toprule|midrule|bottomrule|endhead|endfoot|endfirsthead|endlastfoot)\b")
@@ -62,6 +65,10 @@ class _Frame:
 
     purpose: str = ""
     before: list[str] | None = None
+    target: str = ""
+    """Where the words lead that the group shows, or that the next one does where this one is hidden."""
+    began: int = 0
+    """How many pieces of words stood before it."""
 
 
 @dataclass
@@ -171,6 +178,8 @@ class _Reader:
         self.hidden -= frame.purpose.startswith("hide")
         if frame.purpose.startswith("hide") and (left := int(frame.purpose[4:])) > 1:
             self._enter(f"hide{left - 1}")
+        if frame.target:
+            self._end_link(frame)
         if frame.before is None:
             return
         text, self.words = " ".join("".join(self.words).split()), frame.before
@@ -207,6 +216,8 @@ class _Reader:
             self._enter("note")
         elif bare in ("caption", "captionof"):
             self._enter("caption")
+        elif bare == "href":
+            self._begin_link()
         elif bare in SECOND_SHOWN:
             self._enter("hide1")
         elif bare in ("multicolumn", "multirow"):
@@ -228,6 +239,21 @@ class _Reader:
         else:
             # Whatever else it is: its options are none of the text, and its groups are.
             self._option()
+
+    def _begin_link(self) -> None:
+        """Pass where a link leads, which is not shown; what is called so stands in the group after it."""
+        self._option()
+        address = _GROUP.match(self.source, self.at)
+        if self._enter("hide1") and address is not None:
+            self.frames[-1].target = _ESCAPED.sub(r"\1", address[1].strip())
+
+    def _end_link(self, ended: _Frame) -> None:
+        if not ended.purpose:
+            words = self.words[ended.began : ended.began + _LINK_PIECES]
+            self.assembly.link(" ".join("".join(words).split()), ended.target)
+        elif self.source.startswith("{", self.at):
+            self.at += 1
+            self.frames.append(_Frame(target=ended.target, began=len(self.words)))
 
     def _enter_shown(self, purpose: str) -> None:
         """Title and author stand in the preamble and are printed all the same."""

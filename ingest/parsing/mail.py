@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -61,7 +61,7 @@ def read_message(message: _Part, media_type: str, budget: Budget) -> Parsed:
         raise UnreadableDocument("empty", "The message holds no text; there is nothing to index.")
     parsed = assembly.parsed(media_type, title=subject)
     attachments = tuple(_attachments(parts.attached))
-    return Parsed(parsed.text, parsed.blocks, parsed.title, media_type, parsed.metadata, attachments)
+    return replace(parsed, attachments=attachments)
 
 
 def _in_bytes(data: bytes) -> bytes:

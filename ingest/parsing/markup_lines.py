@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from core.documents import BlockKind
@@ -81,6 +81,8 @@ class Gathering:
 
     inline: Callable[[str], str]
     """Takes the marks out of running text."""
+    links: Callable[[str], Iterable[tuple[str, str]]]
+    """What leads where in running text, each with its marks."""
     assembly: Assembly = field(default_factory=Assembly)
     words: list[str] = field(default_factory=list)
     kind: BlockKind = BlockKind.PARAGRAPH
@@ -98,7 +100,7 @@ class Gathering:
 
     def flush(self) -> None:
         """End the block that is open."""
-        text = self.inline("\n".join(self.words)) if self.words else ""
+        text = self._shown("\n".join(self.words)) if self.words else ""
         if text.strip():
             self.assembly.add(self.kind, self.marker + " ".join(text.split()))
         self.kind, self.marker, self.words = BlockKind.PARAGRAPH, "", []
@@ -106,7 +108,7 @@ class Gathering:
     def heading(self, text: str, level: int) -> None:
         """Add a heading after what is open."""
         self.flush()
-        self.assembly.add(BlockKind.HEADING, " ".join(self.inline(text).split()), level=min(6, max(1, level)))
+        self.assembly.add(BlockKind.HEADING, " ".join(self._shown(text).split()), level=min(6, max(1, level)))
 
     def paragraph(self, text: str) -> None:
         """Add one whole paragraph."""
@@ -122,5 +124,11 @@ class Gathering:
     def table(self, rows: list[list[str]]) -> None:
         """Add a table, its cells with marks."""
         self.flush()
-        shown = [table_row([self.inline(cell) for cell in row]) for row in rows]
+        shown = [table_row([self._shown(cell) for cell in row]) for row in rows]
         self.assembly.add(BlockKind.TABLE, "\n".join(filter(None, shown)))
+
+    def _shown(self, text: str) -> str:
+        """Running text of the next block without its marks; its links are told to the assembly."""
+        for words, target in self.links(text):
+            self.assembly.link(" ".join(self.inline(words).split()), target)
+        return self.inline(text)

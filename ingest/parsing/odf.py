@@ -167,6 +167,8 @@ class _Reader:
                 self.prefix = ""
             elif tag == f"{_DRAWING}frame" and child.get(f"{_PRESENTATION}class") == "title":
                 lines = ("".join(_shown(paragraph)) for paragraph in child.iter(f"{_TEXT}p"))
+                for paragraph in child.iter(f"{_TEXT}p"):
+                    self._add_links(paragraph)
                 self._add(BlockKind.HEADING, " ".join(" ".join(lines).split()), level=2)
             else:
                 self.flow(child, in_list=in_list)
@@ -217,15 +219,22 @@ class _Reader:
             self.assembly.add(kind, self.prefix + text, level=level, page=self.page)
             self.prefix = ""
 
+    def _add_links(self, element: Element) -> None:
+        """Tell of the links in what becomes the next block."""
+        for link in _anchors(element):
+            self.assembly.link("".join(_shown(link)), link.get(_HREF, ""))
+
     def _heading(self, heading: Element) -> None:
         level = heading.get(f"{_TEXT}outline-level", "1")
         text = " ".join("".join(_shown(heading)).split())
+        self._add_links(heading)
         self._add(BlockKind.HEADING, text, level=max(1, min(6, int(level))) if level.isdecimal() else 1)
         self._inside(heading)
 
     def _paragraph(self, paragraph: Element, in_list: bool) -> None:
         text = "".join(_shown(paragraph))
         level = self.titles.get(paragraph.get(f"{_TEXT}style-name", ""))
+        self._add_links(paragraph)
         if level is not None:
             self._add(BlockKind.HEADING, " ".join(text.split()), level=level)
         else:
@@ -246,6 +255,7 @@ class _Reader:
                 self._add(BlockKind.PARAGRAPH, "".join(row))
             self._show_pictures(table)
             return
+        self._add_links(table)
         self._add(BlockKind.TABLE, "\n".join(filter(None, map(table_row, rows))))
         self._show_pictures(table)
 
@@ -280,6 +290,15 @@ def _held(paragraph: Element) -> Iterator[Element]:
             yield child
         elif child.tag not in _NOT_SHOWN:
             yield from _held(child)
+
+
+def _anchors(element: Element) -> Iterator[Element]:
+    """The links in what is shown of an element itself, drawings and notes left out."""
+    for child in element:
+        if child.tag == f"{_TEXT}a":
+            yield child
+        elif not _is_apart(child) and child.tag not in _NOT_SHOWN:
+            yield from _anchors(child)
 
 
 def _is_apart(element: Element) -> bool:

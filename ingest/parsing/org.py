@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from core.documents import Parsed
@@ -30,6 +31,8 @@ _TERM = re.compile(r"(.{1,200}?)\s+::(?:\s+|$)")
 _FOOTNOTE = re.compile(r"\[fn:([\w-]{1,100})\]")
 _INLINE_FOOTNOTE = re.compile(r"\[fn:[\w-]{0,100}:([^\[\]]{1,1000})\]")
 _LINK = re.compile(r"\[\[([^\[\]]{1,2000})\](?:\[([^\[\]]{1,2000})\])?\]")
+# What a link is, if not words that Org looks for in the document itself; what follows two colons, it looks for there.
+_PLACE = re.compile(r"(?:file:|(?=\.{0,2}/|https?://))(.+?)(?:::.*)?$")
 _TIMESTAMP = re.compile(r"[<\[](\d{4}-\d\d-\d\d[^<>\[\]]{0,60})[>\]]")
 _EMPHASIS = re.compile(r"(?<![^\s\-({'\"])([*/_+])(?=\S)([^*/+\n]{0,500}?\S)\1(?![^\s\-.,:;!?)}'\"\[])")
 _VERBATIM = re.compile(r"(?<![^\s\-({'\"/])([=~])(?=\S)([^\n=~]{0,500}?[^\s=~])\1(?![^\s\-.,:;!?)}'\"\[/])")
@@ -58,7 +61,7 @@ class _Reader:
     out: Gathering = field(init=False)
 
     def __post_init__(self) -> None:
-        self.out = Gathering(inline_text)
+        self.out = Gathering(inline_text, _links)
 
     def read(self) -> None:
         for line in self.cursor:
@@ -142,6 +145,13 @@ class _Reader:
         else:
             return False
         return True
+
+
+def _links(text: str) -> Iterator[tuple[str, str]]:
+    for link in _LINK.finditer(text):
+        place = _PLACE.match(link[1])
+        if place is not None:
+            yield link[0], place[1]
 
 
 def inline_text(text: str) -> str:

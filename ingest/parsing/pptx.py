@@ -10,8 +10,10 @@ import pptx
 from pptx.chart.chart import Chart
 from pptx.enum.shapes import PP_PLACEHOLDER
 from pptx.exc import PythonPptxError
+from pptx.opc.package import Part
 from pptx.oxml.ns import qn
 from pptx.oxml.text import CT_TextParagraph
+from pptx.oxml.xmlchemy import BaseOxmlElement
 from pptx.shapes.autoshape import Shape
 from pptx.shapes.base import BaseShape
 from pptx.shapes.graphfrm import GraphicFrame
@@ -65,18 +67,28 @@ class _SlideReader:
     def read(self, slide: Slide) -> None:
         title = slide.shapes.title
         if title is not None:
+            self._add_links(title._element, slide.part)
             self._add(BlockKind.HEADING, title.text_frame.text, level=2)
         for shape in slide.shapes:
             if title is None or shape.shape_id != title.shape_id:
                 self._shape(shape, depth=0)
         if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
             notes = slide.notes_slide.notes_text_frame.text.strip()
+            self._add_links(slide.notes_slide.notes_text_frame._element, slide.notes_slide.part)
             self._add(BlockKind.PARAGRAPH, f"Notes: {notes}" if notes else "")
 
     def _add(self, kind: BlockKind, text: str, *, level: int | None = None) -> None:
         # A vertical tab is a line end within a paragraph.
         line = " ".join(text.split()) if kind is BlockKind.HEADING else text.replace("\v", "\n")
         self.assembly.add(kind, line, level=level, page=self.page)
+
+    def _add_links(self, element: BaseOxmlElement, part: Part) -> None:
+        """Tell of the links in what becomes the next block; those to other slides lead nowhere."""
+        for click in element.iter(qn("a:hlinkClick")):
+            run = click.getparent().getparent()
+            relation = part.rels.get(click.get(qn("r:id"), ""))
+            if relation is not None and relation.is_external:
+                self.assembly.link(run.findtext(qn("a:t"), ""), relation.target_ref)
 
     def _shape(self, shape: BaseShape, depth: int) -> None:
         placeholder = shape.placeholder_format.type if shape.is_placeholder else None
@@ -94,6 +106,7 @@ class _SlideReader:
 
     def _graphic(self, frame: GraphicFrame) -> None:
         if frame.has_table:
+            self._add_links(frame._element, frame.part)
             self._table(frame.table)
         elif frame.has_chart:
             self._chart(frame.chart)
@@ -103,6 +116,7 @@ class _SlideReader:
 
     def _text(self, frame: TextFrame, *, is_list: bool, is_title: bool) -> None:
         for paragraph in frame.paragraphs:
+            self._add_links(paragraph._p, frame.part)
             if is_title:
                 self._add(BlockKind.HEADING, paragraph.text, level=2)
             else:

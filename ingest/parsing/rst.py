@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from core.documents import Parsed
@@ -19,6 +20,7 @@ _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*$")
 _EXPLICIT = re.compile(r"\s*\.\.(?:\s+|$)")
 _DIRECTIVE = re.compile(r"(?:\|([^|]{1,200})\|\s+)?([\w.+-]+(?::[\w.+-]+)*)\s*::(?:\s+(.*))?$")
 _NOTE_BODY = re.compile(r"\[([^\]]{1,200})\]\s+")
+_NAMED_TARGET = re.compile(r"_(?:`([^`]{1,1000})`|((?:[^:\\]|\\.|:(?=\S)){1,1000})):(?:\s+(\S.*))?$")
 _OPTION = re.compile(r"\s*:([\w -]{1,100}):(?:\s+(.*))?$")
 _FIELD = re.compile(r"\s*:([^:\s][^:]{0,200}):(?:\s+(.*))?$")
 _BULLET = re.compile(r"\s*[-*+•‣⁃]\s+(?=\S)")
@@ -55,7 +57,12 @@ _BODY_IS_TABLE = frozenset(("csv-table", "list-table"))
 _ROLE = re.compile(r":[\w.+:-]{1,100}:`([^`]{1,2000})`|`([^`]{1,2000})`:[\w.+:-]{1,100}:")
 _LITERAL = re.compile(r"``(.{1,2000}?)``(?!`)", re.S)
 _LINKED = re.compile(r"`([^`]{1,2000})`_{0,2}")
-_WITH_TARGET = re.compile(r"\s*<[^<>]{1,2000}>$")
+_WITH_TARGET = re.compile(r"\s*<([^<>]{1,2000})>$")
+_LEAD = re.compile(
+    r":(?P<role>[\w.+:-]{1,100}):`(?P<read>[^`]{1,2000})`"
+    r"|`(?P<quoted>[^`]{1,2000})`__?(?!\w)|(?<![\w.+:-])(?P<name>\w[\w.+:-]{0,100})_(?!\w)"
+)
+_ROLES_OF_FILES = frozenset(("doc", "download"))
 _STRONG = re.compile(r"(?<![\w\\*])(\*\*?)(?=[^\s*])([^*]{0,1000}?[^\s*\\])\1(?!\w)")
 _SUBSTITUTION = re.compile(r"\|([^|\s][^|]{0,200}?)\|_{0,2}")
 _NAMED_LINK = re.compile(r"(?<=[\w\]])__?(?!\w)")
@@ -70,7 +77,7 @@ def parse_rst(data: bytes) -> Parsed:
     LaTeX is read. Raises `UnreadableDocument("empty")`.
     """
     lines = source_lines(data)
-    reader = _Reader(Cursor(lines), _substitutions(lines))
+    reader = _Reader(Cursor(lines), _substitutions(lines), _targets(lines))
     reader.read()
     return reader.out.assembly.parsed(RST, title=reader.out.assembly.first_heading())
 
@@ -92,6 +99,23 @@ def _substitutions(lines: list[str]) -> dict[str, str]:
     return found
 
 
+def _targets(lines: list[str]) -> dict[str, str]:
+    """Where the targets lead that are named apart from what links to them."""
+    found: dict[str, str] = {}
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        explicit = _EXPLICIT.match(line)
+        target = _NAMED_TARGET.match(line, explicit.end()) if explicit else None
+        if target is not None:
+            continued = below.strip() if indent_of(below) > indent_of(line) else ""
+            found[_plain_name(target[1] or target[2])] = target[3] or continued
+    return found
+
+
+def _plain_name(name: str) -> str:
+    """A name as others may write it: case and white space make no difference (docutils, "Reference Names")."""
+    return " ".join(name.lower().split())
+
+
 @dataclass
 class _Reader:
     """One pass over the lines.
@@ -102,13 +126,14 @@ class _Reader:
 
     cursor: Cursor
     substitutions: dict[str, str]
+    targets: dict[str, str]
     levels: list[str] = field(default_factory=list)
     number: int = 0
     indent: int = 0
     out: Gathering = field(init=False)
 
     def __post_init__(self) -> None:
-        self.out = Gathering(self._inline)
+        self.out = Gathering(self._inline, self._links)
 
     def read(self) -> None:
         for line in self.cursor:
@@ -284,6 +309,22 @@ class _Reader:
         else:
             return False
         return True
+
+    def _links(self, text: str) -> Iterator[tuple[str, str]]:
+        for piece in _LITERAL.split(text)[::2]:
+            for found in _LEAD.finditer(piece):
+                if not found["role"] or found["role"] in _ROLES_OF_FILES:
+                    yield found[0], self._target(found)
+
+    def _target(self, found: re.Match[str]) -> str:
+        """Where a link leads: the place within it, else the one that its name stands for."""
+        words = found["read"] or found["quoted"] or found["name"]
+        within = _WITH_TARGET.search(words)
+        place = "".join(within[1].split()) if within else words if found["read"] else f"{words}_"
+        for _ in range(2):
+            # What ends so is the name of a target, which may lead to another one.
+            place = self.targets.get(_plain_name(place[:-1]), "") if place.endswith("_") else place
+        return place
 
     def _inline(self, text: str) -> str:
         """Running text without its marks; literals are set aside, since within them nothing is a mark."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from organization import ANA, BEN, bring_in, write_files
+from sqlalchemy import select
 
+from catalog.links import LinkRow
 from core.answers import Hit
 from core.principals import Principal
-from retrieval.links import named_links
+from retrieval.filters import NO_FILTERS, Filters
+from retrieval.links import Links, named_links
 from wiring.home import Home
 
 FOR_ANA = "default: {allow: ['user:ana']}\n"
@@ -35,6 +39,10 @@ def found(home: Home, query: str, principal: Principal = ANA) -> list[str]:
 
 def seen(home: Home, query: str, principal: Principal) -> list[tuple[str, float]]:
     return [(hit.passage.external_id, hit.score) for hit in hits(home, query, principal)]
+
+
+def document_of(home: Home, external_id: str) -> str:
+    return next(one.document_id for one in home.gate.documents(ANA) if one.external_id == external_id)
 
 
 def is_found(home: Home, query: str, principal: Principal = ANA, document: str = "forms/hr17.md") -> bool:
@@ -94,6 +102,20 @@ def test_a_link_to_what_is_hidden_leads_nowhere(home: Home, tmp_path: Path) -> N
     assert seen(home, "sabbatical request", BEN) == before
 
 
+def test_the_gate_tells_nobody_of_links_and_places_that_they_may_not_read(home: Home, tmp_path: Path) -> None:
+    files = {"secret/leave.md": "A [sabbatical request](../forms/hr17.md).\n", "secret/access.yaml": FOR_ANA}
+    bring_in(home, written(tmp_path / "org", files))
+    query = select(LinkRow.chunk_id, LinkRow.number)
+    with home.catalog.read() as session:
+        links = [(row, number) for row, number in session.execute(query)]
+    keys = ["secret/leave", "forms/hr17"]
+
+    assert [link.target for link in home.gate.links(ANA, links)] == ["../forms/hr17.md"]
+    assert home.gate.links(BEN, links) == []
+    assert [one.external_id for one in home.gate.placed(BEN, keys)] == ["forms/hr17.md"]
+    assert sorted(one.external_id for one in home.gate.placed(ANA, keys)) == ["forms/hr17.md", "secret/leave.md"]
+
+
 def test_what_is_hidden_decides_nothing_between_two_documents(home: Home, tmp_path: Path) -> None:
     """A link that could lead to either of two leads to none; who may read one of them knows of no other."""
     link = {"handbook/leave.md": "# Leave\n\nHand in a [sabbatical request](/forms/hr17).\n"}
@@ -106,7 +128,72 @@ def test_what_is_hidden_decides_nothing_between_two_documents(home: Home, tmp_pa
     bring_in(home, write_files(folder, files))
 
     assert seen(home, "sabbatical request", BEN) == before
-    assert not is_found(home, "sabbatical request", ANA, "new/forms/hr17.md")
+    assert not {"new/forms/hr17.md", "old/forms/hr17.md"} & set(found(home, "sabbatical request")[:2])
+
+
+def test_what_a_filter_leaves_out_decides_nothing_either(home: Home, tmp_path: Path) -> None:
+    """Results are those of an index of these documents alone."""
+    link = {"handbook/leave.md": "# Leave\n\nHand in a [sabbatical request](/forms/hr17).\n"}
+    folder = write_files(tmp_path / "org", OTHERS | link | {"new/forms/hr17.md": FORM})
+    bring_in(home, folder)
+    some = Filters(paths=("handbook", "new", "notes"))
+
+    def ranked(filters: Filters) -> list[tuple[str, float]]:
+        hits = home.searcher.search("sabbatical request", ANA, 20, filters).hits
+        return [(hit.passage.external_id, hit.score) for hit in hits]
+
+    before = ranked(some)
+    bring_in(home, write_files(folder, {"old/forms/hr17.md": FORM.replace("both", "all")}))
+
+    assert ranked(some) == before
+    assert "new/forms/hr17.md" in [name for name, _ in before[:2]]
+    assert "new/forms/hr17.md" not in [name for name, _ in ranked(NO_FILTERS)[:2]]
+
+
+@pytest.mark.parametrize(
+    ("target", "places", "led_to"),
+    [
+        ("/forms/hr17", ["forms/hr17.md", "old/forms/hr17.md"], "forms/hr17.md"),
+        ("/site/forms/hr17", ["new/forms/hr17.md"], None),
+        ("/site/forms/hr17", ["new/site/forms/hr17.md", "old/forms/hr17.md"], "new/site/forms/hr17.md"),
+        ("../../all/forms/hr17.md", ["new/all/forms/hr17.md"], "new/all/forms/hr17.md"),
+        ("https://example.org/forms/hr17", ["forms/hr17.md"], None),
+    ],
+)
+def test_a_link_leads_to_what_stands_there_or_else_to_what_ends_as_it_does(
+    home: Home, tmp_path: Path, target: str, places: list[str], led_to: str | None
+) -> None:
+    link = {"handbook/leave.md": f"# Leave\n\nHand in a [sabbatical request]({target}).\n"}
+    forms = {place: FORM.replace("both", f"all {number}") for number, place in enumerate(places)}
+    bring_in(home, write_files(tmp_path / "org", OTHERS | link | forms))
+
+    (second,) = found(home, "sabbatical request")[1:2]
+    assert (second if second in places else None) == led_to
+
+
+def test_a_path_leads_to_no_other_source(home: Home, tmp_path: Path) -> None:
+    link = {"handbook/leave.md": "# Leave\n\nHand in a [sabbatical request](../forms/hr17.md).\n"}
+    bring_in(home, write_files(tmp_path / "org", OTHERS | link))
+    bring_in(home, write_files(tmp_path / "other", {"forms/hr17.md": FORM}), source="other")
+
+    assert not is_found(home, "sabbatical request")
+
+
+def test_of_a_long_document_that_links_lead_to_the_best_passage_is_raised(home: Home, tmp_path: Path) -> None:
+    filler = "The committee met, spoke of many things and went home without a decision on any of them. " * 12
+    long = "".join(f"## Part {part}\n\n{filler}\n\n" for part in range(6)) + "## Pay\n\nPay stops meanwhile. " + filler
+    link = {"handbook/leave.md": "# Leave\n\nHand in a [sabbatical request](../forms/hr17.md).\n"}
+    bring_in(home, write_files(tmp_path / "org", OTHERS | link | {"forms/hr17.md": f"# HR-17\n\n{long}"}))
+    query, ranker = "Does pay stop with a sabbatical request?", home.searcher.ranker
+    vector, rows = ranker.embed(query), home.readable.of(ANA).rows
+    of_the_form = set(home.readable.rows_of(document_of(home, "forms/hr17.md")).tolist())
+    follow = partial(Links(home.gate, home.readable).follow, ANA)
+
+    plain, linked = (dict(ranker.rank(query, vector, rows, 100, one).hits) for one in (None, follow))
+
+    raised = [row for row in linked if linked[row] > plain[row] / (1 + ranker.method.link_weight) + 1e-9]
+    assert raised == [max(of_the_form, key=lambda row: plain[row])]
+    assert raised != [min(of_the_form)]
 
 
 def test_a_link_is_followed_to_where_its_document_stands_now(home: Home, tmp_path: Path) -> None:
@@ -124,6 +211,16 @@ def test_a_link_is_followed_to_where_its_document_stands_now(home: Home, tmp_pat
     assert is_found(home, "sabbatical request")
 
 
+def test_links_are_named_among_readable_rows_alone(home: Home, tmp_path: Path) -> None:
+    files = {"secret/a.md": "A [sabbatical request](b.md).\n", "secret/access.yaml": FOR_ANA}
+    bring_in(home, written(tmp_path / "org", files | {"open/a.md": "A [sabbatical request](b.md).\n"}))
+    snapshot = home.index_reader.snapshot()
+
+    for person, links in ((ANA, 2), (BEN, 1)):
+        selection = snapshot.select(home.readable.of(person).rows)
+        assert len(named_links(selection, "sabbatical request", "en")) == links
+
+
 def test_only_a_whole_name_counts_and_more_the_more_of_the_question_it_is(home: Home, tmp_path: Path) -> None:
     text = "# Links\n\n[sabbatical request form](a.md), [request](b.md), [the sabbatical](c.md), [what is it](d.md)\n"
     bring_in(home, written(tmp_path / "org", {"links.md": text}))
@@ -134,6 +231,9 @@ def test_only_a_whole_name_counts_and_more_the_more_of_the_question_it_is(home: 
 
     assert sorted(one.number for one in named) == [2, 3]
     assert all(0.1 < one.share < 0.5 for one in named)
+    assert (
+        named_links(selection, "Who spoke to the garden committee of lifts and doors about some request?", "en") == []
+    )
     (whole,) = named_links(selection, "form of a sabbatical request", "en")[:1]
     assert (whole.number, whole.share) == (1, 1.0)
 

@@ -12,9 +12,10 @@ from sqlalchemy import func, select
 
 from catalog.links import LinkRow
 from catalog.models import ChunkRow, Document
-from core.documents import Chunk, Link, Parsed
+from core.documents import BlockKind, Chunk, Link, Parsed
 from core.errors import UnreadableDocument
 from ingest.linking import shown_whole
+from ingest.parsing.assembly import Assembly
 from ingest.parsing.html import parse_html
 from ingest.parsing.markdown import parse_markdown
 from ingest.parsing.wire import LENGTHS, frame, parsed_frame, read_reply
@@ -82,6 +83,17 @@ def test_html_keeps_what_a_link_shows_and_where_it_leads() -> None:
 def test_a_link_that_is_not_shown_is_none() -> None:
     parsed = parse_html(b'<p>Shown <a href="a" hidden>hidden</a></p><p>Later: hidden, and <a href="b">this</a></p>')
     assert links(parsed) == [("this", "b")]
+
+
+def test_a_block_that_shows_none_of_its_links_is_soon_left() -> None:
+    hidden = "".join(f'<a href="{number}"><span hidden>hidden {number}</span></a>' for number in range(60))
+    assert links(parse_html(f"<p>{hidden}<a href='last'>shown</a></p>".encode())) == [("shown", "last")]
+    assembly = Assembly()
+    for number in range(60):
+        assembly.link(f"not {number}", "a.md")
+    assembly.link("this", "b.md")
+    assembly.add(BlockKind.PARAGRAPH, "Read this.")
+    assert assembly.links == []
 
 
 def answered(parsed: Parsed, **changed: Any) -> Parsed:

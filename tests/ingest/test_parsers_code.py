@@ -9,6 +9,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linked import links
 
 from core.documents import BlockKind, Parsed, clean_text
 from core.errors import UnreadableDocument
@@ -152,6 +153,12 @@ def test_a_notebook_is_its_text_its_code_and_what_that_wrote() -> None:
     ]
     old = {"nbformat": 3, "worksheets": [{"cells": [{"cell_type": "heading", "level": 2, "source": "Old"}]}]}
     assert parse_notebook(json.dumps(old).encode()).text == "Old"
+
+
+def test_the_text_of_a_notebook_keeps_its_links() -> None:
+    cells = [{"cell_type": "markdown", "source": f"See [{name}]({name}.ipynb)."} for name in ("one", "two")]
+    parsed = parse_notebook(json.dumps({"nbformat": 4, "cells": cells}).encode())
+    assert links(parsed) == [("one", "one.ipynb"), ("two", "two.ipynb")]
 
 
 @pytest.mark.parametrize("data", [b"[]", b"{", b'{"cells": 1}'])

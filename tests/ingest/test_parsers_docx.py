@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import docx
 import pytest
+from archives import with_member
 from docx.document import Document
 from docx.enum.style import WD_STYLE_TYPE
 from docx.opc.constants import CONTENT_TYPE as CT
@@ -18,6 +19,7 @@ from docx.opc.part import Part
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 from docx.oxml.xmlchemy import BaseOxmlElement
+from linked import links
 
 from core.documents import BlockKind, Parsed
 from core.errors import UnreadableDocument
@@ -178,7 +180,7 @@ def with_notes() -> bytes:
         for number, text in ((0, "separator"), (1, "Four in Austria."), (2, "Working days."))
     )
     kind = "application/vnd.openxmlformats-officedocument.wordprocessingml.footnotes+xml"
-    blob = f"<w:footnotes {nsdecls('w')}>{notes}</w:footnotes>".encode()
+    blob = f"<w:footnotes {nsdecls('w', 'r')}>{notes}</w:footnotes>".encode()
     part = Part(PackURI("/word/footnotes.xml"), kind, blob, document.part.package)
     document.part.relate_to(part, RT.FOOTNOTES)
     return saved(document)
@@ -196,6 +198,67 @@ def test_a_note_follows_the_paragraph_or_the_table_that_refers_to_it_once() -> N
         "Plan | Days",
         "Working days.",
     ]
+
+
+def field(instruction: str, shown: str) -> str:
+    """Runs of a field, as Word writes them."""
+    marks = [f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>' for kind in ("begin", "separate", "end")]
+    said, text = f"<w:r><w:instrText>{instruction}</w:instrText></w:r>", f"<w:r><w:t>{shown}</w:t></w:r>"
+    return marks[0] + said + marks[1] + text + marks[2]
+
+
+def test_links_are_kept_with_where_they_lead() -> None:
+    document = docx.Document()
+    relations = {
+        target: document.part.relate_to(target, RT.HYPERLINK, is_external=True)
+        for target in ("../leave.docx", "f1.docx")
+    }
+
+    def hyperlink(target: str, shown: str) -> str:
+        return f'<w:hyperlink r:id="{relations[target]}"><w:r><w:t>{shown}</w:t></w:r></w:hyperlink>'
+
+    def add(container: BaseOxmlElement, runs: str) -> None:
+        container.insert(0, parse_xml(f"<w:p {nsdecls('w', 'r')}>{runs}</w:p>"))
+
+    table = document.add_table(rows=1, cols=2)
+    table.cell(0, 1).text = "leave"
+    add(table.cell(0, 0)._tc, hyperlink("f1.docx", "F1"))
+    box = f"<w:r><w:pict><w:txbxContent><w:p>{hyperlink('f1.docx', 'boxed')}</w:p></w:txbxContent></w:pict></w:r>"
+    add(
+        document.element.body,
+        f"{box}<w:r><w:t>See </w:t></w:r>{hyperlink('../leave.docx', 'the boxed rules')}<w:r><w:t> and </w:t></w:r>"
+        + field(' HYPERLINK "https://example.org/a" \\o "A tip" ', "A")
+        + '<w:fldSimple w:instr="HYPERLINK &quot;b.docx&quot;"><w:r><w:t>, B</w:t></w:r></w:fldSimple>'
+        + field(' HYPERLINK \\l "below" ', ", not this")
+        + field(" PAGE ", ", nor this")
+        + '<w:hyperlink w:anchor="below"><w:r><w:t>, nor that</w:t></w:r></w:hyperlink>',
+    )
+    parsed = parse_docx(saved(document))
+    assert texts(parsed) == [
+        (PARAGRAPH, "See the boxed rules and A, B, not this, nor this, nor that"),
+        (PARAGRAPH, "boxed"),
+        (TABLE, "F1 | leave"),
+    ]
+    assert links(parsed) == [
+        ("the boxed rules", "../leave.docx"),
+        ("A", "https://example.org/a"),
+        (", B", "b.docx"),
+        ("boxed", "f1.docx"),
+        ("F1", "f1.docx"),
+    ]
+
+
+def test_a_link_in_a_note_leads_where_the_notes_say() -> None:
+    def linked(name: str, content: bytes) -> bytes:
+        link = b'<w:hyperlink r:id="rId1"><w:r><w:t>Four</w:t></w:r></w:hyperlink><w:r><w:t> in'
+        return content.replace(b"<w:t> Four in", b"<w:t> </w:t></w:r>" + link)
+
+    relation = f'<Relationship Id="rId1" Type="{RT.HYPERLINK}" Target="austria.docx" TargetMode="External"/>'
+    relations = f'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{relation}'
+    noted = with_member(
+        rewritten(with_notes(), linked), "word/_rels/footnotes.xml.rels", f"{relations}</Relationships>"
+    )
+    assert links(parse_docx(noted)) == [("Four", "austria.docx")]
 
 
 def test_hidden_text_is_not_read() -> None:

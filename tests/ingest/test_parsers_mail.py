@@ -6,6 +6,7 @@ import io
 from email.message import EmailMessage
 
 import pytest
+from linked import links
 
 from core.documents import BlockKind, Parsed
 from core.errors import UnreadableDocument
@@ -59,6 +60,13 @@ def test_of_two_alternatives_the_plain_text_is_read_and_the_html_where_that_is_b
     parsed = read(blank)
     assert body_of(parsed) == ["Lunch", "rich words"]
     assert [one.name for one in parsed.attachments] == ["t.csv"]
+
+
+def test_a_body_in_html_keeps_its_links() -> None:
+    rich = message(body=None)
+    rich.set_content("<p>See <a href='https://example.org/rules'>the rules</a>.</p>", subtype="html")
+    rich.add_attachment("a,b", subtype="csv", filename="t.csv")
+    assert links(read(rich)) == [("the rules", "https://example.org/rules")]
 
 
 def test_an_alternative_that_no_client_shows_is_an_attachment_where_it_is_the_only_one() -> None:

@@ -13,6 +13,7 @@ from docutils import nodes
 from docutils.core import publish_doctree
 from hypothesis import given
 from hypothesis import strategies as st
+from linked import links
 
 from core.documents import BlockKind, Parsed, clean_text
 from core.errors import UnreadableDocument
@@ -439,6 +440,116 @@ def test_latex_becomes_the_text_that_is_printed() -> None:
     assert levels(parsed) == [1, 2, 2, 3]
 
 
+def test_restructuredtext_keeps_what_a_link_shows_and_where_it_leads() -> None:
+    text = """`Home <index.html>`_
+====================
+
+See `the *old*
+rules <https://example.org/
+old>`_, policy_, `Sick  leave`_ and `again <policy_>`__, :doc:`carrying over </hr/carry>`,
+:doc:`../travel` and :download:`the form <form.pdf>`.
+
+Not :ref:`this <sick>`, ``policy_`` nor unknown_, `nowhere`_ or `here <#below>`_.
+
+- an `item <item.rst>`_
+
+======  =======
+place   indirect_
+======  =======
+x       y
+======  =======
+
+.. _policy: ../policy.html
+.. _`Sick leave`:
+   https://example.org/sick
+.. _indirect: policy_
+.. _below:
+"""
+    parsed = parse_rst(text.encode())
+    assert links(parsed) == [
+        ("Home", "index.html"),
+        ("the old rules", "https://example.org/old"),
+        ("policy", "../policy.html"),
+        ("Sick leave", "https://example.org/sick"),
+        ("again", "../policy.html"),
+        ("carrying over", "/hr/carry"),
+        ("../travel", "../travel"),
+        ("the form", "form.pdf"),
+        ("item", "item.rst"),
+        ("indirect", "../policy.html"),
+    ]
+
+
+def test_asciidoc_keeps_what_a_link_shows_and_where_it_leads() -> None:
+    text = """:docs: https://example.org/docs
+
+== The link:index.html[*home*]
+
+See xref:hr/sick.adoc#pay[sick
+pay], <<travel.adoc#,Travel>>, {docs}/leave[The rules^], link:https://example.org/a[A], xref:b.adoc[] and <<c.adoc>>.
+
+Not xref:local[this], <<sick,nor this>>, mailto:a@example.org[nor] kbd:[F1] or https://example.org/plain.
+
+* an https://example.org/item[item,window=_blank]
+
+|===
+|link:f1.adoc[F1] |leave
+|===
+"""
+    assert links(parse_asciidoc(text.encode())) == [
+        ("home", "index.html"),
+        ("sick pay", "hr/sick.adoc#pay"),
+        ("Travel", "travel.adoc#"),
+        ("The rules", "https://example.org/docs/leave"),
+        ("A", "https://example.org/a"),
+        ("b.adoc", "b.adoc"),
+        ("c.adoc", "c.adoc"),
+        ("item", "https://example.org/item"),
+        ("F1", "f1.adoc"),
+    ]
+
+
+def test_org_keeps_what_a_link_shows_and_where_it_leads() -> None:
+    text = """* The [[file:index.org][/home/]]
+See [[./leave.org::*Sick][sick
+leave]], [[https://example.org][the rules]], [[file:a.org]] and [[https://example.org/b]].
+
+Not [[A heading]], [[*Another][nor this]], [[#custom][nor]], [[id:4711][nor]] or [[mailto:a@example.org][nor]].
+
+- an [[/abs/item.org][item]]
+| [[../f1.org][F1]] | leave |
+"""
+    assert links(parse_org(text.encode())) == [
+        ("home", "index.org"),
+        ("sick leave", "./leave.org"),
+        ("the rules", "https://example.org"),
+        ("a.org", "a.org"),
+        ("https://example.org/b", "https://example.org/b"),
+        ("item", "/abs/item.org"),
+        ("F1", "../f1.org"),
+    ]
+
+
+def test_latex_keeps_what_a_link_shows_and_where_it_leads() -> None:
+    text = r"""\section{The \href{index.html}{home}}
+See \href{https://example.org/a\_b\#c}{the \emph{old} rules}\footnote{And \href{note.html}{a note}.},
+\hyperref[sick]{not this}, \href{mailto:a@example.org}{nor this}.
+\begin{itemize}
+\item an \href{item.pdf}{item}
+\end{itemize}
+\begin{tabular}{ll}
+\href{f1.tex}{F1} & leave \\
+\end{tabular}
+"""
+    assert links(parse_latex(text.encode())) == [
+        ("home", "index.html"),
+        ("the old rules", "https://example.org/a_b#c"),
+        ("a note", "note.html"),
+        ("item", "item.pdf"),
+        ("F1", "f1.tex"),
+    ]
+
+
 _WORD = re.compile(r"\w+")
 _names = st.text("abcdefghij", min_size=3, max_size=8)
 _sentences = st.lists(_names, min_size=2, max_size=12).map(" ".join)
@@ -513,6 +624,7 @@ HOSTILE = {
     "links": b"<<" * LONG + b"`a <" * LONG + b"http://" * LONG,
     "commands": b"\\a" * LONG + b"\\begin{itemize}" * LONG,
     "groups": b"\\textbf{" * LONG,
+    "links in links": b"\\href{a}{x " * 20_000 + b"}" * 20_000 + b"\\href{" * LONG,
     "math": b"$" * LONG + b"\\[" * LONG,
 }
 

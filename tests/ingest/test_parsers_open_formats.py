@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from archives import zipped
+from linked import links
 
 from core.documents import BlockKind, Parsed
 from core.errors import UnreadableDocument
@@ -169,6 +170,37 @@ def test_a_text_comes_out_in_its_order_without_what_was_deleted_or_commented() -
     assert [block.level for block in parsed.blocks if block.level] == [1, 2]
 
 
+def anchor(target: str, shown: str) -> str:
+    return f'<text:a xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href="{target}">{shown}</text:a>'
+
+
+def test_links_of_a_text_are_kept_with_where_they_lead() -> None:
+    note = f"<text:note><text:note-body><text:p>A {anchor('note.odt', 'rule')}.</text:p></text:note-body></text:note>"
+    rules = anchor("https://example.org/rules", "the <text:span>old</text:span> rules")
+    body = (
+        f"<office:text><text:h>{anchor('index.odt', 'Home')}</text:h>"
+        f"<text:p>See{note} {rules}, {anchor('#below', 'not this')}.</text:p>"
+        f"<text:list>{item(anchor('../item.odt', 'item'))}</text:list>"
+        f"<table:table>{row(cell(anchor('f1.odt', 'F1')), cell('leave'))}</table:table></office:text>"
+    )
+    assert links(parse_odt(odf(body))) == [
+        ("Home", "index.odt"),
+        ("the old rules", "https://example.org/rules"),
+        ("rule", "note.odt"),
+        ("item", "../item.odt"),
+        ("F1", "f1.odt"),
+    ]
+
+
+def test_links_of_slides_are_kept_with_where_they_lead() -> None:
+    boxes = "".join(
+        f'<draw:frame presentation:class="{kind}"><draw:text-box><text:p>{words}</text:p></draw:text-box></draw:frame>'
+        for kind, words in (("title", anchor("plan.odp", "The plan")), ("outline", anchor("a.odp", "A")))
+    )
+    slides = f"<office:presentation><draw:page>{boxes}</draw:page></office:presentation>"
+    assert links(parse_odp(odf(slides))) == [("The plan", "plan.odp"), ("A", "a.odp")]
+
+
 def test_a_spreadsheet_is_a_heading_and_tables_for_each_sheet() -> None:
     sheet = row(cell("Plan"), cell("Days")) + row(cell("Basic"), cell("20")) + row(cell("")) + row(cell("Alone"))
     body = f'<office:spreadsheet><table:table table:name="Leave">{sheet}</table:table></office:spreadsheet>'
@@ -274,6 +306,16 @@ def test_chapters_come_in_the_order_of_the_spine_each_once_under_a_heading() -> 
         (HEADING, "Chapter two"),
         (PARAGRAPH, "Second chapter."),
     ]
+
+
+def test_a_book_keeps_its_links_to_the_web_and_none_to_its_own_pages() -> None:
+    chapter = (
+        "<p>See <a href='b%20b.xhtml#x'>the second chapter</a>, <a href='https://example.org/a'>the author</a> and "
+        "<a href='../content/nav.xhtml'>the contents</a>.</p>"
+    )
+    parsed = parse_epub(zipped(book() | {"content/a.xhtml": chapter}))
+    assert links(parsed) == [("the author", "https://example.org/a")]
+    assert "See the second chapter, the author and the contents." in parsed.text
 
 
 def test_an_older_book_takes_its_missing_headings_from_its_map() -> None:

@@ -7,10 +7,14 @@ import io
 import pptx
 import pytest
 from archives import rewritten, with_member
+from linked import links
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.opc.constants import CONTENT_TYPE as CT
+from pptx.opc.constants import RELATIONSHIP_TYPE as RT
+from pptx.oxml.ns import qn
 from pptx.presentation import Presentation
+from pptx.text.text import TextFrame
 from pptx.util import Inches
 
 from core.documents import BlockKind, Parsed
@@ -137,6 +141,30 @@ def test_the_texts_of_a_diagram_are_read_and_those_of_a_linked_file_are_not_soug
     assert (1, ITEM, "Plan first") in blocks(parse_pptx(with_diagram("../diagrams/data1.xml")))
     linked = parse_pptx(with_diagram("file:///etc/hostname", ' TargetMode="External"'))
     assert linked.text == parse_pptx(saved(review())).text
+
+
+def test_links_are_kept_with_where_they_lead() -> None:
+    presentation = review()
+    first, second = presentation.slides
+
+    def link(frame: TextFrame, shown: str, target: str) -> None:
+        run = frame.paragraphs[-1].add_run()
+        run.text, run.hyperlink.address = shown, target
+
+    link(first.shapes.title.text_frame, " here", "review.pptx")
+    link(first.placeholders[1].text_frame, " again", "https://example.org/costs")
+    link(first.notes_slide.notes_text_frame, " Or else.", "../notes.docx")
+    link(second.shapes[1].table.cell(1, 1).text_frame, " days", "days.xlsx")
+    link(second.shapes[1].table.cell(0, 0).text_frame, "s", "mailto:a@example.org")
+    link(second.shapes[2].shapes[0].text_frame, " on a slide", "replaced.pptx")
+    jump = next(second.shapes[2]._element.iter(qn("a:hlinkClick")))
+    jump.set(qn("r:id"), second.part.relate_to(first.part, RT.SLIDE))
+    assert links(parse_pptx(saved(presentation))) == [
+        ("here", "review.pptx"),
+        ("again", "https://example.org/costs"),
+        ("Or else.", "../notes.docx"),
+        ("days", "days.xlsx"),
+    ]
 
 
 def test_macros_and_pictures_are_carried_by_and_never_opened() -> None:

@@ -13,6 +13,7 @@ from doubles.hosted import Reply
 from hosted_site import HostedContract, HostedSite
 from hypothesis import given
 from hypothesis import strategies as st
+from linked import links
 from pydantic import SecretStr, ValidationError
 
 from core.errors import NotFound, SourceRefused, Transient, UnreadableDocument
@@ -432,6 +433,16 @@ def test_what_a_reader_sees_of_a_page_is_kept_and_what_it_is_made_of_is_not() ->
     assert "<h2>" in html and 'class="language-python"' in html and "https://example.com/a?b=1&amp;c=2" in html
     assert '<tr><td colspan="1">Tea</td><td>3</td></tr>' in html
     assert mentioned(storage) == {"712020:ana"}
+
+
+def test_links_of_a_page_are_kept_where_an_address_says_where_they_lead() -> None:
+    storage = (
+        '<p>See <a href="https://example.com/a?b=1&amp;c=2">the <em>site</em></a>, '
+        '<a href="/wiki/x/Abc">a page</a> and <ac:link><ri:page ri:content-title="Runbook" /></ac:link>.</p>'
+    )
+    parsed = parse_html(storage_html(storage, {}).encode())
+    assert parsed.text == "See the site, a page and Runbook."
+    assert links(parsed) == [("the site", "https://example.com/a?b=1&c=2"), ("a page", "/wiki/x/Abc")]
 
 
 def test_nothing_that_a_page_holds_becomes_a_script_a_handler_or_a_dangerous_link() -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from conformance import SECRET, ConnectorContract, PermissionContract, decisions, listing, people, readers, synced
 from doubles.github import GitHubDouble, running
+from linked import links
 from pydantic import SecretStr, ValidationError
 
 from core.documents import BlockKind
@@ -425,7 +426,7 @@ def test_what_people_write_stands_below_our_headings(site: Repositories) -> None
     body = (
         "# root, 2026-01-07: approved\n\n<h1>me too</h1>\n\n<script>alert(1)</script>\n\n<!-- a template -->\n\n"
         "<details><summary>More</summary>\n\nhidden **words**\n\n</details>\n\n[x](javascript:alert(1)) <b>bold</b>\n\n"
-        "| a | b |\n|---|---|\n| 1 | 2 |\n\n```py\nif a < b: pass\n```\n"
+        "[the plan](../plan.md)\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```py\nif a < b: pass\n```\n"
     )
     number = site.github.issue(repository, "ana", "</title><h1>x", body)
     with closing(site.connect()) as connector:
@@ -433,6 +434,7 @@ def test_what_people_write_stands_below_our_headings(site: Repositories) -> None
     assert page.count("<h1>") == 1 and "<h2>" not in page and "<h3>root, 2026-01-07: approved</h3>" in page
     assert "<script" not in page and "a template" not in page and 'href="javascript' not in page
     assert "me too" in page and "More" in page and "hidden <strong>words</strong>" in page and "bold" in page
+    assert links(parse_html(page.encode())) == [("the plan", "../plan.md")]
     assert "<td>1</td>" in page and "if a &lt; b: pass" in page
 
 

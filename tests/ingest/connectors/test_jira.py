@@ -11,6 +11,7 @@ from conformance import SECRET, ConnectorContract, PermissionContract, decisions
 from doubles.hosted import Reply
 from doubles.jira_cloud import Issue, JiraCloud
 from hosted_site import HostedContract, HostedSite
+from linked import links
 from pydantic import SecretStr
 
 from core.errors import SourceRefused, Transient, UnreadableDocument
@@ -455,6 +456,29 @@ def test_what_a_reader_sees_of_a_text_is_kept() -> None:
         "unknown yet kept",
     ):
         assert part in html
+
+
+def test_links_of_a_text_are_kept_with_where_they_lead() -> None:
+    def link(address: str) -> dict[str, Any]:
+        return {"type": "link", "attrs": {"href": address}}
+
+    text = node(
+        "paragraph",
+        said("See "),
+        said("the site", {"type": "strong"}, link("https://example.com/a")),
+        said(" or "),
+        said("another issue", link("/browse/ONE-7")),
+        said(" "),
+        node("inlineCard", url="https://example.com/card"),
+        node("inlineCard", url="/browse/ONE-8"),
+    )
+    parsed = parse_html(document_html(node("doc", text)).encode())
+    assert parsed.text == "See the site or another issue https://example.com/card"
+    assert links(parsed) == [
+        ("the site", "https://example.com/a"),
+        ("another issue", "/browse/ONE-7"),
+        ("https://example.com/card", "https://example.com/card"),
+    ]
 
 
 @pytest.mark.parametrize(

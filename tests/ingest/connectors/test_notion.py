@@ -11,6 +11,7 @@ from conformance import SECRET, ConnectorContract, listing, synced
 from doubles.hosted import Reply
 from doubles.notion_api import Node, NotionApi, text
 from hosted_site import HostedContract, HostedSite
+from linked import links
 from pydantic import SecretStr, ValidationError
 
 from core.errors import NotFound, SourceRefused, Transient, UnreadableDocument
@@ -333,6 +334,14 @@ def test_what_a_reader_sees_of_blocks_is_kept() -> None:
     ):
         assert part in html, part
     assert "secret" not in html
+
+
+def test_links_of_blocks_are_kept_with_where_they_lead() -> None:
+    words = text("See ") + text("the site", "https://example.com/a", bold=True) + text(" or ")
+    words += text("a page", "/0123456789abcdef0123456789abcdef") + text(".")
+    parsed = parse_html(blocks_html([Block("paragraph", {"rich_text": words})]).encode())
+    assert parsed.text == "See the site or a page."
+    assert links(parsed) == [("the site", "https://example.com/a"), ("a page", "/0123456789abcdef0123456789abcdef")]
 
 
 def test_nothing_that_a_block_holds_becomes_structure() -> None:

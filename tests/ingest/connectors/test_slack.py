@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from conformance import SECRET, ConnectorContract, PermissionContract, decisions, listing, people, synced
 from doubles.slack_archive import BOT, TEAM, SlackArchive, running
+from linked import links
 from pydantic import SecretStr
 
 from core.errors import NotFound, SourceRefused, Transient, UnreadableDocument
@@ -500,6 +501,7 @@ def test_what_people_write_becomes_text_and_nothing_else(site: Workspace) -> Non
     assert "<pre><code>if a &lt; b:\n  *go*</code></pre>" in page
     assert "<code>a &lt; b</code>" in page
     assert "Attached: plan <1>.pdf" in parsed.text
+    assert links(parsed) == [("the page", "https://x.example/a?b=1&c=2")]
     assert "Alarm" in parsed.text and "Disk full" in parsed.text and "Host: db1" in parsed.text
     assert "never shown" not in page
     assert parsed.title == f"#general, {message_day(first)}"
