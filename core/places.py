@@ -18,6 +18,9 @@ _WEB = ("http", "https")
 _SUFFIX = re.compile(
     r"\.(?:md|markdown|mdx|html?|xhtml|rst|txt|adoc|asciidoc|org|php|aspx?|erb|ipynb)(?:\.(?:md|erb))*$"
 )
+# A page there is its id, which its title may stand before.
+_NOTION = ("notion.so", "notion.site")
+_NOTION_PAGE = re.compile(r"(?:[0-9a-f]-?){31}[0-9a-f]$")
 _FOLDER_PAGES = frozenset({"index", "_index", "readme", "default"})
 
 
@@ -57,6 +60,8 @@ def steps_of(address: str) -> tuple[str, ...]:
         steps[-1] = _SUFFIX.sub("", steps[-1]) or steps[-1]
         if steps[-1] in _FOLDER_PAGES and len(steps) > 1:
             steps.pop()
+        if host.endswith(_NOTION) and (identity := _NOTION_PAGE.search(steps[-1])):
+            steps[-1], query = identity[0].replace("-", ""), ""
     if query and steps:
         steps[-1] += f"?{_clean(query)}"
     return tuple(steps)

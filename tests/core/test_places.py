@@ -78,6 +78,13 @@ def test_what_leads_to_no_document_leads_nowhere(target: str) -> None:
     assert lead_of("leave.md", "file:///leave.md", target) is None
 
 
+def test_a_page_of_notion_is_its_id_with_or_without_its_title() -> None:
+    identity = "1f4e9a7c1f4e9a7c1f4e9a7c1f4e9a7c"
+    page = ("pages/1f4e9a7c-1f4e-9a7c-1f4e-9a7c1f4e9a7c", f"https://www.notion.so/Sick-leave-{identity}")
+    assert steps_of(page[1]) == ("//notion.so", identity)
+    assert lead_of(*page, f"/{identity}?pvs=4#sick") == Lead(("//notion.so", identity), 2)
+
+
 def test_the_key_of_a_place_is_of_a_length_that_databases_index() -> None:
     assert place_key(("a", "b", "c")) == "b/c"
     assert place_key(()) is None
