@@ -12,7 +12,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import BindParameter, Row, Select, String, and_, bindparam, cast, delete, func, or_, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    Row,
+    Select,
+    String,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import Session
 
 from catalog.database import Catalog
@@ -383,13 +397,21 @@ _LINKS = (
 )
 
 _KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)
+_THERE = select(literal(1).label("one")).subquery("there")
 _PLACED = (
     select(Document.id.label("document_id"), Document.source_id, Document.external_id, Document.uri)
-    .where(or_(Document.place_key.in_(_KEYS), Document.address_key.in_(_KEYS)))
-    .where(Document.version_id.is_not(None), _READABLE)
+    .select_from(_THERE)
+    # Where nothing stands, what the asker may read is looked up all the same, as in `_LETS_IN`: anybody can write a
+    # link to a place that they guess.
+    .outerjoin(
+        Document,
+        and_(or_(Document.place_key.in_(_KEYS), Document.address_key.in_(_KEYS)), Document.version_id.is_not(None)),
+    )
+    .where(func.coalesce(Document.access_set_id, 0).in_(READABLE_SETS))
     .order_by(Document.id)
     .limit(_MOST_PLACED)
 )
+
 _COUNTED = (
     select(func.count())
     .select_from(ChunkRow)

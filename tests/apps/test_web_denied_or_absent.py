@@ -18,7 +18,7 @@ from web_home import LEAVE, MERGER, WebHome, bearer, web_home
 
 from apps.batches import BatchDesk, read_questions
 from catalog.job_queue import NewJob
-from core.principals import parse_principal
+from core.principals import parse_grantee, parse_principal
 from governance.doors import Gate
 
 # Each takes an id, of a document, a conversation, a batch or an answer, that may be somebody else's.
@@ -236,6 +236,24 @@ def without_collection() -> Iterator[None]:
 def test_what_is_somebody_elses_and_what_is_not_there_take_the_same_time(stage: Stage, route: str) -> None:
     spent(stage, route, 50)
     assert p_value(*spent(stage, route, PAIRS)) >= FALSE_ALARM
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("without_collection")
+def test_where_a_link_leads_takes_the_same_time_whether_something_hidden_stands_there_or_nothing(stage: Stage) -> None:
+    """Anybody can write a link to a place that they guess, and ask for it by the name that they gave it."""
+    home, ben = stage.web.home, parse_principal("user:ben")
+    for number in range(400):
+        stage.web.administration.set_group(parse_grantee(f"group:team-{number}"), [ben.grantee])
+    keys, taken = ("merger", "nobody"), np.empty((PAIRS, 2))
+    assert home.gate.placed(parse_principal("user:ana"), keys[:1]) and not home.gate.placed(ben, keys)
+    for pair, first in enumerate(np.random.default_rng(1).integers(0, 2, PAIRS)):
+        for which in (first, 1 - first):
+            began = time.process_time()
+            home.gate.placed(ben, keys[which : which + 1])
+            taken[pair, which] = time.process_time() - began
+    # What is left is the one row that is looked at and refused.
+    assert abs(np.median(taken[:, 0]) / np.median(taken[:, 1]) - 1) < 0.1
 
 
 @pytest.mark.deep
