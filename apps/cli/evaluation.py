@@ -122,6 +122,9 @@ def bench(
     folder: Annotated[Path | None, typer.Option(help="For ingest: bring these documents in.")] = None,
     documents: Annotated[int, typer.Option(min=5, help="For ingest: how many to write, without --folder.")] = 240,
     chunks: Annotated[int, typer.Option(min=1_000, help="For filtered and scan: how many to search.")] = 100_000,
+    peer: Annotated[
+        list[str] | None, typer.Option(help="For filtered: beside this peer only; more than once for several.")
+    ] = None,
     vectors: Annotated[
         Path | None, typer.Option(help="For scan: a folder with vectors.npy and queries.npy to search instead.")
     ] = None,
@@ -139,6 +142,7 @@ def bench(
     from evaluation.bench.ranking import RankingBench, run_ranking
     from evaluation.bench.scan import ScanBench, run_scan
     from evaluation.bench.tiny_vllm import Served
+    from evaluation.peers.stores import STORES, peers_named
 
     chosen = names or [name for name in BENCHES if name != "ranking" or sets]
     unknown = [name for name in chosen if name not in BENCHES]
@@ -152,7 +156,7 @@ def bench(
         "answer": partial(run_answer, served),
         "ingest": partial(run_ingest, ingest),
         "engines": partial(run_engines, chunks),
-        "filtered": partial(run_filtered, FilteredBench(chunks)),
+        "filtered": partial(run_filtered, FilteredBench(chunks, peers=peers_named(peer) if peer else STORES)),
         "scan": partial(run_scan, ScanBench(chunks, vectors=vectors)),
         "publish": partial(run_publish, chunks),
         "ranking": partial(run_ranking, RankingBench(sets, limit=limit, settings=settings().settings)),

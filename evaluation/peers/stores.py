@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from core.errors import WrongUsage
 from evaluation.peers.environments import peer_python
 
 PROGRAM = Path(__file__).with_name("filtered_programs.py")
@@ -26,6 +28,14 @@ _REQUIREMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 STORES = tuple(_REQUIREMENTS)
 """The peers by the names that `filtered_programs.SYSTEMS` has for them."""
+
+
+def peers_named(names: Sequence[str]) -> Sequence[str]:
+    """These peers; raises `WrongUsage` naming the first that is none, and those that there are."""
+    for name in names:
+        if name not in STORES:
+            raise WrongUsage(f"{name!r} is no peer of this bench; there are {'; '.join(STORES)}.")
+    return names
 
 
 def requirements(system: str) -> tuple[str, tuple[str, ...]]:
