@@ -243,7 +243,10 @@ def test_the_child_signals_no_other_parser(shared: SandboxedParser, confined: Co
             neighbour.kill()
 
 
-HEADER = {"title": "", "media_type": "text/plain", "metadata": {}, "unread": "", "blocks": 1, "attachments": []}
+HEADER = {"title": "", "media_type": "text/plain", "metadata": {}, "unread": "", "blocks": 1} | {
+    "links": [],
+    "attachments": [],
+}
 SOUND = BLOCK.pack(1, 0, 5, 0, 0)
 
 

@@ -134,7 +134,7 @@ class AgedRanker(Ranker):
     """Ranks rows by their numbers, each a little worse than the one before."""
 
     def rank(self, *arguments: Any) -> Ranking:
-        _, _, readable, k = arguments
+        _, _, readable, k, _ = arguments
         return Ranking(tuple((row, 1 - 0.001 * place) for place, row in enumerate(sorted(readable)[:k])), {}, 0)
 
 
