@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from array import array
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,15 @@ def _library() -> ctypes.CDLL | None:
         library.flags_at.restype = ctypes.c_int64
         library.flags_at.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
     return library
+
+
+def bitmap_of_numbers(numbers: NDArray[np.integer[Any]]) -> BitMap:
+    """These numbers, below 2^32 and in any order.
+
+    Roaring takes them one by one from an array of NumPy's, for which no other thread runs Python meanwhile: 50 ms of a
+    million.
+    """
+    return BitMap(array("I", np.sort(numbers.astype(np.uint32)).tobytes()))
 
 
 def bitmap_of(bits: NDArray[np.uint64]) -> FrozenBitMap:

@@ -189,7 +189,7 @@ class IndexReader:
         def opening() -> None:
             try:
                 segment = open_segment(self._folder / SEGMENTS, record, self._checks)
-                _ = segment.live
+                segment.prepare()
             except (IndexDamaged, OSError):
                 with self._lock:
                     self._unsound.add(record.id)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from governance.access.bitmaps import bitmap_of_numbers
 from retrieval.index.checking import Check
 from retrieval.index.manifest import SegmentRecord
 from retrieval.index.signs import Signs, signs_of
@@ -79,6 +80,10 @@ class Segment:
     dropped: BitMap
     signs: Signs | None = None  # None without codes, and in a segment written by an earlier version
 
+    def prepare(self) -> None:
+        """Have at hand what the first question would wait for."""
+        _ = self.live, self.row_numbers, self.sorted_rows
+
     @cached_property
     def code_bytes(self) -> NDArray[np.uint8]:
         """(n, dimension): the numbers of `codes` plus 128, where FAISS keeps them."""
@@ -89,7 +94,7 @@ class Segment:
     @cached_property
     def live(self) -> BitMap:
         """The rows that are part of the index."""
-        return BitMap(self.arrays.rows) - self.dropped
+        return bitmap_of_numbers(self.arrays.rows) - self.dropped
 
     @cached_property
     def row_numbers(self) -> NDArray[np.uint32]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from governance.access import bitmaps
-from governance.access.bitmaps import bitmap_of, bits_at, flags_of
+from governance.access.bitmaps import bitmap_of, bitmap_of_numbers, bits_at, flags_of
 
 CONTAINER = 1 << 16
 
@@ -67,3 +67,8 @@ def test_flags_are_looked_up_by_number_alike_where_nothing_was_compiled(
     unpacked = np.unpackbits(bits.view(np.uint8), bitorder="little").astype(np.bool_)
     assert np.array_equal(unpacked[:count], flags[numbers]) and not unpacked[count:].any()
     assert (len(bits), found) == (-(-count // 64), np.count_nonzero(flags[numbers]))
+
+
+@pytest.mark.parametrize("numbers", [[], [7], [2**32 - 1, 0, 65_536, 5], list(range(99_999, -1, -3))])
+def test_numbers_in_any_order_become_their_bitmap(numbers: list[int]) -> None:
+    assert bitmap_of_numbers(np.array(numbers, np.int64)) == BitMap(numbers)
