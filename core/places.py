@@ -90,7 +90,8 @@ def lead_of(external_id: str, uri: str, target: str) -> Lead | None:
 def place_key(steps: Sequence[str]) -> str | None:
     """What two spellings of one place share, and few others have: the last two steps; None of no place.
 
-    Databases bound what an index holds, so of very long steps only the end counts.
+    Databases bound what an index holds, so of very long steps only the end counts. Documents are stored with their
+    keys: whoever changes how places are spelled brings these up to date in a migration.
     """
     return "/".join(steps[-2:])[-_KEY_CHARACTERS:] or None
 

@@ -23,7 +23,7 @@ _TEMPLATE_TAG = re.compile(r"\{%.*?%\}|\{\{[<%].*?[>%]\}\}|<%.*?%>", re.S)
 # But one that stands where a link leads names a page: `[Travel]({% page "/travel/" %})`, `({{< ref "travel.md" >}})`.
 _PAGE_TAG = re.compile(
     r"\]\(\s*(?:\{%-?\s*(?P<tag>page|link|url|ref|relref)\s+|\{\{[<%]\s*(?P<code>ref|relref|link|page|url)\s+"
-    r"|\{\{-?\s*(?P<root>site\.base_?url|site\.url)\s*(?=-?\}\})|\{\{-?\s*(?=[\"']))"
+    r"|\{\{-?\s*(?:site\.base_?url|site\.url)\s*(?=-?\}\})|\{\{-?\s*(?=[\"']))"
     r"[\"']?(?P<page>[^\s\"'|<>{}]*?)[\"']?\s*(?:\|[^{}()]*?)?-?[>%]?[%}]\}(?P<rest>[^\s()<>{}]*)\s*\)"
 )
 _HEADING_ATTRIBUTES = re.compile(r"\s*\{[:#.][^{}]*\}\s*$")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Ran
 from openpyxl import Workbook, load_workbook
 from sqlalchemy import update
 
@@ -32,17 +33,6 @@ MERGER = "# Merger\n\nThe agreed purchase price of the merger is 18 million euro
 HOW_MUCH_LEAVE = "How many days of annual leave do full-time employees have?"
 WHAT_PRICE = "What is the agreed purchase price of the merger?"
 RULES = 'rules:\n  - {path: "*.md", allow: ["user:ana", "user:ben"]}\n  - {path: "merger.md", allow: ["user:ana"]}\n'
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        assert self.code in (0, 3), self.err
-        return json.loads(self.out)
 
 
 @dataclass(frozen=True)
