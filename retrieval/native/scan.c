@@ -95,6 +95,8 @@ static inline float estimate(const Query *query, int64_t product, float factor) 
 
 static inline float higher(float one, float other) { return one > other ? one : other; }
 
+static inline float lower(float one, float other) { return one < other ? one : other; }
+
 static inline void fetch(const void *from, int64_t bytes) {
     const char *last = (const char *)from + bytes - 1;
     for (const char *at = from; at < last; at += LINE) __builtin_prefetch(at);
@@ -373,14 +375,27 @@ static void score_codes(const Segment *segment, const Query *query, const int32_
     }
 }
 
-static void score_exactly(const Segment *segment, const Query *query, int64_t found, Steps steps, Work *work) {
+static void score_exactly(const Segment *segment, const Query *query, const int32_t *positions, int64_t n, Steps steps,
+                          float *scores) {
     int dimension = segment->dimension;
-    for (int64_t i = 0; i < found; i++) {
-        if (i + VECTORS_AHEAD < found)
-            fetch(segment->vectors + (int64_t)work->positions[i + VECTORS_AHEAD] * dimension, dimension * 4);
-        const float *vector = segment->vectors + (int64_t)work->positions[i] * dimension;
-        work->scores[i] = steps.exact_product(vector, query->vector, dimension);
+    for (int64_t i = 0; i < n; i++) {
+        if (i + VECTORS_AHEAD < n)
+            fetch(segment->vectors + (int64_t)positions[i + VECTORS_AHEAD] * dimension, dimension * 4);
+        scores[i] = steps.exact_product(segment->vectors + (int64_t)positions[i] * dimension, query->vector, dimension);
     }
+}
+
+/* A similarity that k of n vectors, at least k, are known to reach: the least of those with the highest of
+ * `work->scores`, which are products of codes. Overwrites `work->listed`. */
+static float known_to_reach(const Segment *segment, const Query *query, const int32_t *positions, int64_t n, int64_t k,
+                            Steps steps, Work *work) {
+    float kth = kth_of(work->scores, n, k, work->sorting), least = -NOTHING;
+    int64_t best = 0;
+    for (int64_t i = 0; i < n && best < k; i++)
+        if (work->scores[i] >= kth) work->listed[best++] = positions[i];
+    score_exactly(segment, query, work->listed, best, steps, work->sorting);
+    for (int64_t i = 0; i < best; i++) least = lower(least, work->sorting[i]);
+    return least - query->rounding;
 }
 
 static int64_t keep(int64_t found, float lowest, Work *work) {
@@ -442,8 +457,10 @@ static void raise_threshold(Collection *of) {
     Work *work = of->work;
     int64_t n = list_probed(of), kept = 0;
     score_codes(of->segment, of->query, work->listed, n, of->steps, work->scores);
-    if (n >= of->k)
-        reach_for(of, higher(of->reach.threshold, kth_of(work->scores, n, of->k, work->sorting) - of->query->code_error));
+    if (n >= of->k) {
+        float known = known_to_reach(of->segment, of->query, work->listed, n, of->k, of->steps, work);
+        reach_for(of, higher(of->reach.threshold, known));
+    }
     for (int64_t i = 0; i < of->found; i++) {
         int32_t position = work->positions[i];
         float estimated = work->estimates[i];
@@ -549,7 +566,7 @@ static int64_t all_readable(const Segment *segment, const uint64_t *bitmap, Work
 /* By single precision: of `found` positions those that can be among the best k. */
 static int64_t finish(const Segment *segment, const Query *query, int64_t found, int64_t k, float threshold, Steps steps,
                       Work *work) {
-    score_exactly(segment, query, found, steps, work);
+    score_exactly(segment, query, work->positions, found, steps, work->scores);
     if (found >= k) threshold = higher(threshold, kth_of(work->scores, found, k, work->sorting) - query->rounding);
     return keep(found, threshold - query->rounding, work);
 }
@@ -574,7 +591,7 @@ EXPORT int64_t scan_signs(const Segment *segment, const Query *query, const uint
     if (of.found > MANY) refine(&of);
     score_codes(segment, query, work->positions, of.found, steps, work->scores);
     threshold = of.reach.threshold;
-    if (of.found >= k) threshold = higher(threshold, kth_of(work->scores, of.found, k, work->sorting) - query->code_error);
+    if (of.found >= k) threshold = higher(threshold, known_to_reach(segment, query, work->positions, of.found, k, steps, work));
     int64_t found = keep(of.found, threshold - query->code_error, work);
     return finish(segment, query, found, k, threshold, steps, work);
 }
