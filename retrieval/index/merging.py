@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.manifest import SegmentRecord
-from retrieval.index.postings import Postings, merge_postings
+from retrieval.index.postings import Postings, merge_postings, vocabulary_of
 from retrieval.index.segment import Segment, SegmentArrays
 
 LARGEST_MERGED = 2_000_000
@@ -124,7 +124,7 @@ def _merged_postings(
 def _vocabulary_parts(segments: Sequence[SegmentArrays]) -> Iterator[tuple[np.uint64, np.uint64]]:
     """The first and the last term of parts of the vocabulary, ascending, each of about as many postings as are merged
     at once; or of one term, of which there may be more."""
-    vocabulary = np.unique(np.concatenate([np.zeros(0, np.uint64), *(arrays.terms for arrays in segments)]))
+    vocabulary = vocabulary_of(segments)
     before = np.zeros(len(vocabulary), np.int64)
     for arrays in segments:
         before += arrays.offsets[np.searchsorted(arrays.terms, vocabulary, side="right")]

@@ -65,7 +65,7 @@ def merge_postings(parts: Sequence[tuple[SegmentArrays, NDArray[np.int64]]]) -> 
     which: list[NDArray[np.int64]] = []
     owners: list[NDArray[np.uint32]] = []
     frequencies: list[NDArray[np.uint16]] = []
-    terms = np.unique(_joined([arrays.terms for arrays, _ in parts], np.uint64))
+    terms = vocabulary_of([arrays for arrays, _ in parts])
     for arrays, places in parts:
         place = places[arrays.chunks]
         kept = place >= 0
@@ -74,6 +74,17 @@ def merge_postings(parts: Sequence[tuple[SegmentArrays, NDArray[np.int64]]]) -> 
         owners.append(place[kept].astype(np.uint32))
         frequencies.append(arrays.frequencies[kept])
     return _grouped(terms, _joined(which, np.int64), _joined(owners, np.uint32), _joined(frequencies, np.uint16))
+
+
+def vocabulary_of(segments: Sequence[SegmentArrays]) -> NDArray[np.uint64]:
+    """The terms of all segments, ascending, each once.
+
+    As `numpy.unique`, which for a million of them held Python's lock for 175 ms; sorting lets go of it.
+    """
+    terms = np.sort(_joined([arrays.terms for arrays in segments], np.uint64))
+    first = np.ones(len(terms), np.bool_)
+    first[1:] = terms[1:] != terms[:-1]
+    return terms[first]
 
 
 def _grouped(
