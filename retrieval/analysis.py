@@ -96,9 +96,9 @@ _GRAM_LETTERS = 4
 _FEWEST_FOR_GRAMS = 5
 
 # A question means this one and no other by a name of so many characters with a digit in it, and not by a quantity
-# (`14-day`), a year, an ordinal or a decade.
+# (`14-day`, `12000kg`), a year, an ordinal or a decade. Six digits before a unit have something between them, or are none.
 _FEWEST_OF_IDENTIFIER = 4
-_QUANTITY = regex.compile(r"\p{N}{1,4}|\p{N}+[./:-]\p{N}+|\p{N}+\p{L}{1,2}|\p{N}+(?:-\p{Ll}+)+")
+_QUANTITY = regex.compile(r"\p{N}{1,4}|\p{N}+[./:-]\p{N}+|(?!0\p{N})\p{N}{1,5}\p{L}{1,2}|\p{N}+(?:-\p{Ll}+)+")
 
 # Alphabets, of which two letters are less than a syllable, and three about one.
 _UNSPACED_ALPHABETS = regex.compile(r"[\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]")

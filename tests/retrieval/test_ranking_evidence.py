@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from indexed import ENCODER, publish, ranker, row_of, text_of, writer
 from pyroaring import BitMap
@@ -41,6 +41,8 @@ def rank(found: Ranker, query: str, k: int) -> list[int]:
 
 
 @given(identifier=IDENTIFIER, near=st.integers(0, 99))
+@example("0000001a", 0)
+@example("482913af", 0)
 @settings(max_examples=60, deadline=None)
 def test_an_identifier_is_found_before_everything_that_reads_like_the_question(identifier: str, near: int) -> None:
     """Twenty chunks say word for word what is asked, about another thing; one long chunk mentions the identifier."""
@@ -63,6 +65,7 @@ def test_an_identifier_is_the_same_however_it_is_joined(asked: str, written: str
 
 def test_what_no_one_means_by_one_thing_is_no_identifier() -> None:
     assert identifiers("the 19th of June 2022 in the 1990s, 100km at 9/11 for 24 hours, state-of-the-art") == []
+    assert identifiers("12000kg, 06h, 0a, 19th and 12GB") == []
     assert identifiers("see 1.2.3 and 1.23") == ["w1.2.3"]
 
 
