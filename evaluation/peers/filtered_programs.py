@@ -109,7 +109,9 @@ def pgvector(vectors: np.ndarray, sets: np.ndarray, store: Path) -> Search:
         copy.set_types(["bigint", "vector", "integer", "integer"])
         for row in range(len(vectors)):
             copy.write_row([row, vectors[row], int(sets[row, 0]), int(sets[row, 1])])
-    connection.execute("set maintenance_work_mem = '1GB'")
+    # A graph that does not fit into this is finished on disk, many times as slowly.
+    graph_bytes = vectors.nbytes * 3 // 2 + len(vectors) * M * 32
+    connection.execute(f"set maintenance_work_mem = '{max(1024, graph_bytes >> 20)}MB'")
     connection.execute("set max_parallel_maintenance_workers = 1")
     connection.execute(
         "create index on chunks using hnsw (embedding vector_ip_ops) "
