@@ -394,7 +394,7 @@ static float known_to_reach(const Segment *segment, const Query *query, const in
     for (int64_t i = 0; i < n && best < k; i++)
         if (work->scores[i] >= kth) work->listed[best++] = positions[i];
     score_exactly(segment, query, work->listed, best, steps, work->sorting);
-    for (int64_t i = 0; i < best; i++) least = lower(least, work->sorting[i]);
+    for (int64_t i = 0; i < best; i++) least = lower(work->sorting[i], least);
     return least - query->rounding;
 }
 
