@@ -96,7 +96,7 @@ _GRAM_LETTERS = 4
 _FEWEST_FOR_GRAMS = 5
 
 # A question means this one and no other by a name of so many characters with a digit in it, and not by a quantity
-# (`14-day`, `12000kg`), a year, an ordinal or a decade. Six digits before a unit have something between them, or are none.
+# (`14-day`, `12000kg`), a year, an ordinal or a decade; before a unit six digits are no quantity.
 _FEWEST_OF_IDENTIFIER = 4
 _QUANTITY = regex.compile(r"\p{N}{1,4}|\p{N}+[./:-]\p{N}+|(?!0\p{N})\p{N}{1,5}\p{L}{1,2}|\p{N}+(?:-\p{Ll}+)+")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,4 +37,4 @@ def test_a_large_file_is_made_durable_a_part_at_a_time(tmp_path: Path, monkeypat
     Storage().write(tmp_path / "file", [bytes(size)])
 
     assert durable[-1] == size
-    assert max(after - before for before, after in zip(durable, durable[1:], strict=False)) <= 8 * MEGABYTE
+    assert max(after - before for before, after in pairwise(durable)) <= 8 * MEGABYTE
