@@ -87,8 +87,9 @@ def filters_of(
     `types` are media types or `TYPE_NAMES`. `since` and `until` are ISO dates or moments, both included; a date is
     the whole day, and what names no zone is in UTC.
     """
-    documents = {"source": sources, "document": document_ids, "type": types}
-    for name, values in (documents | {"language": languages, "path": paths, "label": labels}).items():
+    named = {"source": sources, "document": document_ids, "type": types}
+    named |= {"language": languages, "path": paths, "label": labels}
+    for name, values in named.items():
         if len(values) > MAX_VALUES:
             raise WrongUsage(f"At most {MAX_VALUES:,} values of one filter are looked at; {name} has {len(values):,}.")
     filters = Filters(

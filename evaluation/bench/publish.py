@@ -30,7 +30,7 @@ _TERMS_PER_CHUNK = 160  # of 195 word pieces: forms and stems, each once
 _VOCABULARY = 300_000
 _AT_ONCE = 50_000
 _PUBLISHES = 5
-_FIRST = 20
+_WARMING_UP = 20
 _ALONE = 200
 _TARGET_S = 1.0
 _TARGET_PAUSE_MS = 50.0
@@ -85,7 +85,7 @@ def _merging(folder: Path, writer: IndexWriter) -> Row:
     """Questions of one reader, one after another: first alone, then while what can be merged is."""
     reader = IndexReader(folder)
     readable = reader.snapshot().rows()
-    _asked(reader, readable, _FIRST)  # which wait for what later ones find made
+    _asked(reader, readable, _WARMING_UP)
     alone = _asked(reader, readable, _ALONE)
     merged, ended = _in_background(writer)
     during = [*_asked(reader, readable, ended), *_asked(reader, readable, _ALONE)]
